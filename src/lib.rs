@@ -8,4 +8,5 @@
 
 pub mod errno;
 pub mod ids;
+pub mod pirq;
 pub mod spec;
