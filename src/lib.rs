@@ -7,6 +7,7 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod errno;
+pub mod gsi;
 pub mod ids;
 pub mod pirq;
 pub mod spec;
