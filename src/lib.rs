@@ -11,3 +11,4 @@ pub mod gsi;
 pub mod ids;
 pub mod pirq;
 pub mod spec;
+pub mod vpci;
