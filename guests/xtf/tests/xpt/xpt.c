@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "xpt.h"
+
+#define PCI_CF8         0xcf8
+#define PCI_CFC         0xcfc
+
+static unsigned int nr_checks, nr_failed;
+
+void xpt_check(const char *name, const char *want, const char *fmt, ...)
+{
+    char answer[80];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(answer, sizeof(answer), fmt, args);
+    va_end(args);
+
+    ++nr_checks;
+    if ( !strcmp(answer, want) )
+    {
+        printk("xpt-case %s/%s ok %s\n", xpt_test, name, answer);
+        return;
+    }
+
+    ++nr_failed;
+    printk("xpt-case %s/%s FAIL %s want %s\n", xpt_test, name, answer, want);
+}
+
+void xpt_check_rc(const char *name, long want, long rc)
+{
+    char buf[24];
+
+    snprintf(buf, sizeof(buf), "%ld", want);
+    xpt_check(name, buf, "%ld", rc);
+}
+
+void xpt_done(void)
+{
+    if ( nr_failed )
+        xtf_failure("Fail: %u of %u checks\n", nr_failed, nr_checks);
+    else
+        xtf_success("All %u checks passed\n", nr_checks);
+}
+
+long xpt_map_pirq(uint16_t domid, int type, int index, int *pirq)
+{
+    struct xpt_map_pirq map = {
+        .domid = domid,
+        .type  = type,
+        .index = index,
+        .pirq  = *pirq,
+    };
+    long rc = hypercall_physdev_op(XPT_PHYSDEVOP_map_pirq, &map);
+
+    *pirq = map.pirq;
+
+    return rc;
+}
+
+long xpt_unmap_pirq(uint16_t domid, int pirq)
+{
+    struct xpt_unmap_pirq unmap = { .domid = domid, .pirq = pirq };
+
+    return hypercall_physdev_op(XPT_PHYSDEVOP_unmap_pirq, &unmap);
+}
+
+long xpt_setup_gsi(int gsi, uint8_t triggering, uint8_t polarity)
+{
+    struct xpt_setup_gsi setup = {
+        .gsi        = gsi,
+        .triggering = triggering,
+        .polarity   = polarity,
+    };
+
+    return hypercall_physdev_op(XPT_PHYSDEVOP_setup_gsi, &setup);
+}
+
+long xpt_pci_device_reset(uint8_t bus, uint8_t devfn, uint32_t flags)
+{
+    struct xpt_pci_device_reset reset = {
+        .bus   = bus,
+        .devfn = devfn,
+        .flags = flags,
+    };
+
+    return hypercall_physdev_op(XPT_PHYSDEVOP_pci_device_reset, &reset);
+}
+
+static void pci_select(uint8_t devfn, uint8_t reg)
+{
+    outl(0x80000000u | (devfn << 8) | (reg & ~3u), PCI_CF8);
+}
+
+uint32_t xpt_pci_read32(uint8_t devfn, uint8_t reg)
+{
+    pci_select(devfn, reg);
+
+    return inl(PCI_CFC);
+}
+
+uint16_t xpt_pci_read16(uint8_t devfn, uint8_t reg)
+{
+    pci_select(devfn, reg);
+
+    return inw(PCI_CFC + (reg & 2));
+}
+
+void xpt_pci_write32(uint8_t devfn, uint8_t reg, uint32_t val)
+{
+    pci_select(devfn, reg);
+    outl(val, PCI_CFC);
+}
+
+void xpt_pci_write16(uint8_t devfn, uint8_t reg, uint16_t val)
+{
+    pci_select(devfn, reg);
+    outw(val, PCI_CFC + (reg & 2));
+}
+
+uint8_t xpt_pci_cap(uint8_t devfn, uint8_t id)
+{
+    uint8_t pos = xpt_pci_read32(devfn, PCI_CAPS) & 0xfc;
+    unsigned int ttl = 48; /* As many as fit: the list may be a ring. */
+
+    while ( pos >= 0x40 && ttl-- )
+    {
+        uint16_t cap = xpt_pci_read16(devfn, pos);
+
+        if ( (cap & 0xff) == id )
+            return pos;
+        pos = (cap >> 8) & 0xfc;
+    }
+
+    return 0;
+}
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */
