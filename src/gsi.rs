@@ -55,13 +55,16 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a pin whose action is dropped stays busy for ever"]
 pub enum Action {
-    /// Register the GSI with this mode (`mp_register_gsi`), then complete.
+    /// Register the GSI with this mode (`mp_register_gsi`), then complete: with
+    /// [`Errno::EEXIST`] when it is registered, [`Errno::EBUSY`] when Xen itself
+    /// uses the interrupt.
     Register(PinMode),
     /// Map a pirq of the hardware domain to it, then complete.
     Map,
     /// Bind that pirq to the pin, then complete.
     Bind,
-    /// Unmap that pirq again, then complete.
+    /// Unmap that pirq again, with the domain's access to the interrupt left as
+    /// it was, then complete.
     Unmap,
     /// Another CPU is at work on this GSI: begin again with the same event,
     /// with no lock held in between.
@@ -105,7 +108,9 @@ impl Pin {
     /// registered, [`Errno::EEXIST`] when it was already, which Linux takes for
     /// success, [`Errno::EBUSY`] when it was with another mode. For
     /// [`Event::Unmask`]: `Ok` once the GSI is bound. Either also gives what the
-    /// failed step gave.
+    /// failed step gave. A GSI that Xen itself uses, such as the serial
+    /// console's, is answered as Xen without this crate does: [`Errno::EEXIST`]
+    /// and `Ok`, and is never the domain's.
     pub const fn begin(&mut self, event: Event) -> Action {
         match self.step() {
             Step::Idle => {}
@@ -145,11 +150,15 @@ impl Pin {
         match (self.step(), result) {
             (Step::Idle, _) => Action::Done(Err(Errno::EIO)),
             (Step::SetupRegister, result) => {
-                let result = self.registered(result);
+                let result = match self.registered(result) {
+                    Err(Errno::EBUSY) => Err(Errno::EEXIST),
+                    result => result,
+                };
                 self.finish(result)
             }
             (Step::UnmaskRegister, result) => match self.registered(result) {
                 Ok(()) | Err(Errno::EEXIST) => self.onward(),
+                Err(Errno::EBUSY) => self.finish(Ok(())),
                 Err(errno) => self.finish(Err(errno)),
             },
             (Step::Map, Ok(())) => {
@@ -380,6 +389,23 @@ mod tests {
             pin.begin(Event::Setup(EDGE_HIGH)),
             Action::Done(Err(Errno::EEXIST))
         );
+    }
+
+    #[test]
+    fn a_gsi_that_xen_uses_is_left_to_it() {
+        let mut pin = Pin::new();
+        assert_eq!(
+            play(&mut pin, Event::Unmask(EDGE_HIGH), &[Err(Errno::EBUSY)]),
+            [Action::Register(EDGE_HIGH), Action::Done(Ok(()))]
+        );
+        assert_eq!(
+            play(&mut pin, Event::Setup(EDGE_HIGH), &[Err(Errno::EBUSY)]),
+            [
+                Action::Register(EDGE_HIGH),
+                Action::Done(Err(Errno::EEXIST))
+            ]
+        );
+        assert_eq!(pin, Pin::new());
     }
 
     #[test]

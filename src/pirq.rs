@@ -57,7 +57,7 @@ pub enum Verdict {
     Physical,
     /// A pirq of an interrupt that Xen emulates for the caller itself.
     Emulated,
-    /// Not permitted: this is the answer, unless XSM has refused before.
+    /// Not permitted: this is the answer, and XSM is not asked.
     Refused(Errno),
 }
 

@@ -34,7 +34,8 @@ const_assert!(align_of::<Lock>() <= align_of::<GsiTable>());
 pub enum GsiActionKind {
     /// Nothing more; `rc` is the outcome.
     Done = 0,
-    /// `mp_register_gsi` with `mode`, then complete.
+    /// `mp_register_gsi` with `mode`, then complete: with `-EBUSY` when Xen itself
+    /// uses the interrupt.
     Register = 1,
     /// `allocate_and_map_gsi_pirq`, then complete.
     Map = 2,
@@ -60,8 +61,9 @@ pub struct GsiAction {
 
 /// `PHYSDEVOP_setup_gsi` of this pin with `mode` (`XPT_GSI_*`).
 ///
-/// Outcome: 0 when newly registered, `-EEXIST` when it was already, `-EBUSY`
-/// when it was with another mode, else what the failed step gave.
+/// Outcome: 0 when newly registered, `-EEXIST` when it was already or Xen itself
+/// uses the interrupt, `-EBUSY` when it was with another mode, else what the
+/// failed step gave.
 ///
 /// # Safety
 /// `table` and `pin` are NULL or a zeroed table and record that are written by
@@ -81,7 +83,8 @@ pub unsafe extern "C" fn xpt_gsi_setup(
 
 /// The hardware domain unmasked this pin, programmed with `mode` (`XPT_GSI_*`).
 ///
-/// Outcome: 0 once it is bound, else what the failed step gave.
+/// Outcome: 0 once it is bound, or when Xen itself uses the interrupt; else what
+/// the failed step gave.
 ///
 /// # Safety
 /// As for `xpt_gsi_setup`.

@@ -19,23 +19,25 @@ use crate::vpci::{Action, Device};
 pub enum VpciActionKind {
     /// Nothing more; `rc` is the outcome.
     Done = 0,
-    /// Take every enabled BAR out of the domain's p2m, then complete.
-    UnmapBars = 1,
+    /// Collect what of the device is mapped in the domain's p2m, then complete.
+    CollectBars = 1,
+    /// Take that out of the p2m with the device's lock dropped, then complete.
+    UnmapBars = 2,
     /// Release the MSI vectors and clear the MSI state, then complete.
-    ResetMsi = 2,
+    ResetMsi = 3,
     /// Release the vector of MSI-X entry `index` and clear it, then complete.
-    ResetMsixEntry = 3,
+    ResetMsixEntry = 4,
     /// Disable MSI-X and clear the function mask, then complete.
-    ResetMsix = 4,
+    ResetMsix = 5,
     /// Read the header and hand it to `xpt_vpci_reprobed`, or complete with an
     /// error.
-    Reprobe = 5,
+    Reprobe = 6,
     /// Map the BARs with command register `value`, then complete.
-    MapBars = 6,
+    MapBars = 7,
     /// Write `value`, 32 bits, at offset `index` of the configuration space.
-    ConfWrite = 7,
+    ConfWrite = 8,
     /// Log that a write to BAR `index` was ignored because it is mapped.
-    BarMapped = 8,
+    BarMapped = 9,
 }
 
 /// One step for C.
@@ -186,6 +188,7 @@ impl From<Action> for VpciAction {
             rc: 0,
         };
         match action {
+            Action::CollectBars => plain(VpciActionKind::CollectBars),
             Action::UnmapBars => plain(VpciActionKind::UnmapBars),
             Action::ResetMsi => plain(VpciActionKind::ResetMsi),
             Action::ResetMsixEntry(entry) => Self {

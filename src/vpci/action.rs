@@ -14,8 +14,13 @@ use crate::spec::pci::Command;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a device whose action is dropped stays in the middle of it"]
 pub enum Action {
-    /// Take every enabled BAR and ROM of the device out of the domain's p2m.
-    /// The command register is left alone. What fails stays to be done.
+    /// Collect the ranges in which enabled BARs and the ROM of the device are
+    /// mapped in the domain's p2m, or none at all.
+    CollectBars,
+    /// Take what was collected out of the p2m; a page that is not mapped counts
+    /// as done. The command register is left alone. C drops the device's lock
+    /// meanwhile, which is safe as nobody else changes what is mapped now. What
+    /// fails stays collected.
     UnmapBars,
     /// Release the MSI vectors if there are any and put the MSI state to what a
     /// reset leaves: disabled, one vector, address, data and mask 0.

@@ -9,8 +9,9 @@
 
 use static_assertions::const_assert_eq;
 
+use crate::errno::Errno;
 use crate::ids::BarIndex;
-use crate::spec::pci::{BAR_MEM_ADDRESS, BASE_ADDRESS_0, BarFlags};
+use crate::spec::pci::{BAR_MEM_ADDRESS, BASE_ADDRESS_0, BarFlags, HeaderType};
 use crate::vpci::action::Action;
 use crate::vpci::{Device, Rangeset};
 
@@ -124,9 +125,12 @@ impl Device {
     /// [`Action::ConfWrite`] when the BAR moves, [`Action::BarMapped`] when it
     /// is mapped and the value differs, [`Action::Done`] when there is nothing
     /// to do: the value is the current one of a mapped BAR, or the slot is no
-    /// memory BAR.
+    /// memory BAR. Slot 6 has no such register: [`Errno::EINVAL`].
     pub fn write_bar(&mut self, index: BarIndex, value: u32) -> Action {
         let register = BASE_ADDRESS_0 + index.to_c().to_le_bytes().map(u16::from)[0] * 4;
+        if index.get() >= HeaderType::Normal.bars() {
+            return Action::Done(Err(Errno::EINVAL));
+        }
         let Some((half, owner)) = self.owner(index) else {
             return Action::Done(Ok(()));
         };
@@ -227,9 +231,11 @@ mod tests {
     fn write_to_a_slot_that_is_no_memory_bar_changes_nothing() {
         let mut device = device();
         let before = device;
-        for slot in [3, 4, 5, 6] {
+        for slot in [3, 4, 5] {
             assert_eq!(device.write_bar(index(slot), !0), Action::Done(Ok(())));
         }
+        let refused = Action::Done(Err(Errno::EINVAL));
+        assert_eq!(device.write_bar(index(6), !0), refused);
         assert_eq!(device, before);
     }
 

@@ -2,7 +2,7 @@
 //! Clearing a device's record when the device was reset, and the fence.
 //!
 //! ```text
-//! UnmapBars → ResetMsi → ResetMsixEntry 0, 1, … → ResetMsix → Reprobe
+//! CollectBars → UnmapBars → ResetMsi → ResetMsixEntry 0, 1, … → ResetMsix → Reprobe
 //!     → commit → MapBars, when the device still decodes memory → Done
 //! ```
 //!
@@ -59,6 +59,7 @@ pub struct Snapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Idle,
+    Collect,
     Unmap,
     Msi,
     MsixEntry,
@@ -83,7 +84,7 @@ impl Device {
         self.reset_entry = 0;
         let mapped = self.bars.iter().any(|bar| bar.enabled != 0);
         self.go(if mapped {
-            Step::Unmap
+            Step::Collect
         } else {
             self.after_unmap()
         })
@@ -101,6 +102,7 @@ impl Device {
             // writes until a reset has come past this.
             (Step::Unmap, Err(errno)) => Action::Done(Err(errno)),
             (_, Err(errno)) => self.finish(Err(errno)),
+            (Step::Collect, Ok(())) => self.go(Step::Unmap),
             (Step::Unmap, Ok(())) => {
                 self.unmapped();
                 let next = self.after_unmap();
@@ -248,6 +250,7 @@ impl Device {
     const fn outstanding(&self) -> Action {
         match self.step() {
             Step::Idle => Action::Done(Err(Errno::EIO)),
+            Step::Collect => Action::CollectBars,
             Step::Unmap => Action::UnmapBars,
             Step::Msi => Action::ResetMsi,
             Step::MsixEntry => Action::ResetMsixEntry(self.reset_entry),
@@ -269,12 +272,13 @@ impl Device {
 
     const fn step(&self) -> Step {
         match self.reset_step {
-            1 => Step::Unmap,
-            2 => Step::Msi,
-            3 => Step::MsixEntry,
-            4 => Step::Msix,
-            5 => Step::Probe,
-            6 => Step::Map,
+            1 => Step::Collect,
+            2 => Step::Unmap,
+            3 => Step::Msi,
+            4 => Step::MsixEntry,
+            5 => Step::Msix,
+            6 => Step::Probe,
+            7 => Step::Map,
             _ => Step::Idle,
         }
     }
@@ -282,12 +286,13 @@ impl Device {
     const fn set_step(&mut self, step: Step) {
         self.reset_step = match step {
             Step::Idle => 0,
-            Step::Unmap => 1,
-            Step::Msi => 2,
-            Step::MsixEntry => 3,
-            Step::Msix => 4,
-            Step::Probe => 5,
-            Step::Map => 6,
+            Step::Collect => 1,
+            Step::Unmap => 2,
+            Step::Msi => 3,
+            Step::MsixEntry => 4,
+            Step::Msix => 5,
+            Step::Probe => 6,
+            Step::Map => 7,
         };
     }
 }
@@ -341,6 +346,7 @@ mod tests {
         assert_eq!(
             to_probe(&mut mapped(), MSI_AND_2),
             [
+                Action::CollectBars,
                 Action::UnmapBars,
                 Action::ResetMsi,
                 Action::ResetMsixEntry(0),
@@ -356,7 +362,7 @@ mod tests {
         assert_eq!(to_probe(&mut device(), NOTHING), [Action::Reprobe]);
         assert_eq!(
             to_probe(&mut mapped(), NOTHING),
-            [Action::UnmapBars, Action::Reprobe]
+            [Action::CollectBars, Action::UnmapBars, Action::Reprobe]
         );
         assert_eq!(
             to_probe(
@@ -426,7 +432,7 @@ mod tests {
 
     #[test]
     fn failed_step_ends_the_reset_and_the_next_one_does_the_rest() {
-        for failing in 0..5 {
+        for failing in 0..6 {
             let mut device = mapped();
             let mut action = device.reset(MSI_AND_2);
             for _ in 0..failing {
@@ -437,16 +443,14 @@ mod tests {
                 device.complete(Err(Errno::ENOMEM)),
                 Action::Done(Err(Errno::ENOMEM))
             );
-            assert_eq!(device.ignores_writes(), failing == 0);
+            assert_eq!(device.ignores_writes(), failing == 1);
             let first = to_probe(&mut device, MSI_AND_2)[0];
-            assert_eq!(
-                first,
-                if failing == 0 {
-                    Action::UnmapBars
-                } else {
-                    Action::ResetMsi
-                }
-            );
+            let expected = match failing {
+                0 => Action::CollectBars,
+                1 => Action::UnmapBars,
+                _ => Action::ResetMsi,
+            };
+            assert_eq!(first, expected);
             assert_eq!(device.reprobed(&after_flr()), Action::Done(Ok(())));
         }
     }

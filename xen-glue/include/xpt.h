@@ -74,7 +74,8 @@ enum xpt_gsi
      */
     XPT_GSI_DONE = 0,
     /**
-     * `mp_register_gsi` with `mode`, then complete.
+     * `mp_register_gsi` with `mode`, then complete: with `-EBUSY` when Xen itself
+     * uses the interrupt.
      */
     XPT_GSI_REGISTER = 1,
     /**
@@ -105,38 +106,42 @@ enum xpt_vpci
      */
     XPT_VPCI_DONE = 0,
     /**
-     * Take every enabled BAR out of the domain's p2m, then complete.
+     * Collect what of the device is mapped in the domain's p2m, then complete.
      */
-    XPT_VPCI_UNMAP_BARS = 1,
+    XPT_VPCI_COLLECT_BARS = 1,
+    /**
+     * Take that out of the p2m with the device's lock dropped, then complete.
+     */
+    XPT_VPCI_UNMAP_BARS = 2,
     /**
      * Release the MSI vectors and clear the MSI state, then complete.
      */
-    XPT_VPCI_RESET_MSI = 2,
+    XPT_VPCI_RESET_MSI = 3,
     /**
      * Release the vector of MSI-X entry `index` and clear it, then complete.
      */
-    XPT_VPCI_RESET_MSIX_ENTRY = 3,
+    XPT_VPCI_RESET_MSIX_ENTRY = 4,
     /**
      * Disable MSI-X and clear the function mask, then complete.
      */
-    XPT_VPCI_RESET_MSIX = 4,
+    XPT_VPCI_RESET_MSIX = 5,
     /**
      * Read the header and hand it to `xpt_vpci_reprobed`, or complete with an
      * error.
      */
-    XPT_VPCI_REPROBE = 5,
+    XPT_VPCI_REPROBE = 6,
     /**
      * Map the BARs with command register `value`, then complete.
      */
-    XPT_VPCI_MAP_BARS = 6,
+    XPT_VPCI_MAP_BARS = 7,
     /**
      * Write `value`, 32 bits, at offset `index` of the configuration space.
      */
-    XPT_VPCI_CONF_WRITE = 7,
+    XPT_VPCI_CONF_WRITE = 8,
     /**
      * Log that a write to BAR `index` was ignored because it is mapped.
      */
-    XPT_VPCI_BAR_MAPPED = 8,
+    XPT_VPCI_BAR_MAPPED = 9,
 };
 
 /**
@@ -517,8 +522,9 @@ struct xpt_domctl_gsi_permission
 /**
  * `PHYSDEVOP_setup_gsi` of this pin with `mode` (`XPT_GSI_*`).
  *
- * Outcome: 0 when newly registered, `-EEXIST` when it was already, `-EBUSY`
- * when it was with another mode, else what the failed step gave.
+ * Outcome: 0 when newly registered, `-EEXIST` when it was already or Xen itself
+ * uses the interrupt, `-EBUSY` when it was with another mode, else what the
+ * failed step gave.
  *
  * # Safety
  * `table` and `pin` are NULL or a zeroed table and record that are written by
@@ -533,7 +539,8 @@ void xpt_gsi_setup(const struct xpt_gsi_table *table,
 /**
  * The hardware domain unmasked this pin, programmed with `mode` (`XPT_GSI_*`).
  *
- * Outcome: 0 once it is bound, else what the failed step gave.
+ * Outcome: 0 once it is bound, or when Xen itself uses the interrupt; else what
+ * the failed step gave.
  *
  * # Safety
  * As for `xpt_gsi_setup`.
