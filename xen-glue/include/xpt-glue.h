@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What Xen's own code calls of xen-passthrough's glue.
+ *
+ * The C functions of the Rust library itself are in xpt.h.
+ */
+
+#ifndef XPT_GLUE_H
+#define XPT_GLUE_H
+
+#include <xen/types.h>
+#include <xen/xpt.h>
+
+struct domain;
+struct pci_dev;
+
+/*
+ * Verdicts below are for the caller to check with evaluate_nospec(): Rust has
+ * no such thing.
+ */
+
+/* Whether @d reaches physdev operation @cmd: 0 or -ENOSYS. */
+int xpt_hvm_physdev_gate(const struct domain *d, unsigned int cmd);
+
+/*
+ * What the current domain's {,un}map_pirq for @d means: XPT_PIRQ_PHYSICAL,
+ * XPT_PIRQ_EMULATED or a negative error to be returned.
+ */
+int xpt_domain_map_pirq(const struct domain *d, int type);
+int xpt_domain_unmap_pirq(const struct domain *d);
+
+/* PHYSDEVOP_setup_gsi of a PVH hardware domain; @arg as copied from it. */
+int xpt_setup_gsi(const void *arg);
+
+/*
+ * The hardware domain unmasked the vIO-APIC pin of @gsi. Takes pcidevs_lock
+ * and the event lock: call with neither and without hvm.irq_lock.
+ */
+int xpt_vioapic_unmask(unsigned int gsi, unsigned int trig, unsigned int pol);
+
+/*
+ * PHYSDEVOP_pci_device_reset; @arg as copied from the caller. -ERESTART asks
+ * for a continuation of the hypercall.
+ */
+int xpt_pci_device_reset(const void *arg);
+
+/* Handler of hardware domain writes to memory BARs, see vpci_write_t. */
+void cf_check xpt_vpci_bar_write(const struct pci_dev *pdev, unsigned int reg,
+                                 uint32_t val, void *data);
+
+/*
+ * In drivers/vpci/header.c: what a reset needs of the code that maps BARs,
+ * under the locks of a config space write.
+ *
+ * Collecting fills the BARs' rangesets with what is mapped of them, and leaves
+ * them empty when it fails.
+ */
+int vpci_xpt_collect_bars(struct pci_dev *pdev);
+int vpci_xpt_map_bars(const struct pci_dev *pdev, uint16_t cmd);
+
+#endif /* XPT_GLUE_H */
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */
