@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Building: the object for Xen, the hypervisors, the guests.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    glue::{self, Plan},
+    paths::{self, Kind, Paths},
+    progress::Step,
+    report::Case,
+    run,
+    series::Series,
+    source::{self, Tarball},
+};
+
+/// Raised when the way of building changes, so that old results are not taken for new.
+const RECIPE: &str = "1";
+
+/// Builds the crate for Xen, with its audit (`xen-glue/build.sh`).
+pub(crate) fn object(paths: &Paths) -> Result<()> {
+    let step = Step::start("the crate for Xen: build and audit");
+    let log = paths.log("object")?;
+    let archive = paths.archive();
+    paths::make_parent(&archive)?;
+    let mut build = run::command(
+        paths.glue().join("build.sh"),
+        [archive.parent().unwrap_or(&paths.out)],
+    );
+    build.current_dir(&paths.root);
+    run::must(&mut build, &log, &step, "building the crate for Xen")?;
+    if !archive.is_file() {
+        bail!(
+            "xen-glue/build.sh left no {}; see {}",
+            archive.display(),
+            log.display()
+        );
+    }
+    step.done("");
+    Ok(())
+}
+
+/// What the object audit says: one case per line.
+pub(crate) fn audit(paths: &Paths) -> Result<Vec<Case>> {
+    let mut check = run::command(
+        paths.glue().join("check-object.sh"),
+        [paths.archive(), paths.header()],
+    );
+    let (status, stdout, stderr) = run::output(check.current_dir(&paths.root))?;
+    let mut cases: Vec<Case> = stdout.lines().filter_map(Case::of_line).collect();
+    if !status.success() && cases.iter().all(|case| case.ok) {
+        let reason = run::first_error(&stderr).unwrap_or_else(|| status.to_string());
+        cases.push(Case::failed("check-object.sh", reason));
+    }
+    if cases.is_empty() {
+        cases.push(Case::failed("check-object.sh", "printed no check"));
+    }
+    Ok(cases)
+}
+
+/// The unmodified source of `series`, fetched and unpacked.
+pub(crate) fn source_tree(paths: &Paths, series: Series) -> Result<(PathBuf, Tarball)> {
+    unpacked(paths, series, Kind::Vanilla)
+}
+
+fn unpacked(paths: &Paths, series: Series, kind: Kind) -> Result<(PathBuf, Tarball)> {
+    let tarball = source::fetch(paths, series)?;
+    let dir = paths.hypervisor(series, kind);
+    let (tree, stamp) = (dir.join("src"), dir.join("src.stamp"));
+    let current = fs::read_to_string(&stamp).is_ok_and(|text| text == tarball.version);
+    if !(current && tree.is_dir()) {
+        let what = format!("Xen {} {}: unpack", series.name(), kind.title());
+        let step = Step::start(what);
+        // The record of glue files speaks of the old tree.
+        let _ = fs::remove_file(&stamp);
+        let _ = fs::remove_file(dir.join("glue.files"));
+        let log = paths.log(&format!("unpack-{}-{}", series.name(), kind.name()))?;
+        source::unpack(&tarball, &tree, &log, &step)?;
+        paths::write_atomic(&stamp, tarball.version.as_bytes())?;
+        step.done("");
+    }
+    Ok((tree, tarball))
+}
+
+/// Builds one hypervisor where its inputs changed, and gives its file.
+pub(crate) fn hypervisor(paths: &Paths, series: Series, kind: Kind) -> Result<PathBuf> {
+    let dir = paths.hypervisor(series, kind);
+    let xen = dir.join("xen");
+    let (pristine, tarball) = source_tree(paths, series)?;
+    let plan = match kind {
+        Kind::Vanilla => None,
+        Kind::Xpt => Some(Plan::new(paths, series, &pristine)?),
+    };
+    let stamp = stamp(&tarball, plan.as_ref())?;
+    let stamp_file = dir.join("stamp");
+    let current = fs::read_to_string(&stamp_file).is_ok_and(|text| text == stamp);
+    if current && xen.is_file() {
+        return Ok(xen);
+    }
+    let _ = fs::remove_file(&stamp_file);
+    // The unmodified one is the same for every checkout.
+    let kept = paths.cache.join("hypervisors").join(format!(
+        "{}-{}",
+        tarball.version,
+        stamp.get(..16).unwrap_or("")
+    ));
+    if kind == Kind::Vanilla && kept.is_dir() {
+        products(&kept, &dir)?;
+    } else {
+        let what = format!("Xen {} {}: build", series.name(), kind.title());
+        let tree = match &plan {
+            None => pristine,
+            Some(plan) => {
+                let (tree, _) = unpacked(paths, series, kind)?;
+                plan.sync(&tree, &pristine, &dir.join("glue.files"))?;
+                tree
+            }
+        };
+        let step = Step::start(&what);
+        let log = paths.log(&format!("xen-{}-{}", series.name(), kind.name()))?;
+        make_xen(&tree, "defconfig", &log, &step, &what)?;
+        products(&tree.join("xen"), &dir)?;
+        step.done("");
+        if kind == Kind::Vanilla {
+            keep(&dir, &kept)?;
+        }
+    }
+    paths::write_atomic(&stamp_file, stamp.as_bytes())?;
+    Ok(xen)
+}
+
+/// Configures with the make goal `config` and builds the hypervisor in `tree`.
+pub(crate) fn make_xen(
+    tree: &Path,
+    config: &str,
+    log: &Path,
+    step: &Step,
+    what: &str,
+) -> Result<()> {
+    let _ = fs::remove_file(log);
+    for goal in [Some(config), None] {
+        let mut make = make(&tree.join("xen"));
+        make.arg("XEN_TARGET_ARCH=x86_64").args(goal);
+        run::must(&mut make, log, step, what)?;
+    }
+    if !tree.join("xen/xen").is_file() {
+        bail!("{what} ended without xen/xen; see {}", log.display());
+    }
+    Ok(())
+}
+
+/// Copies `xen` and `xen-syms`.
+pub(crate) fn products(from: &Path, to: &Path) -> Result<()> {
+    // The loadable image last: where it is, the other is too.
+    for name in ["xen-syms", "xen"] {
+        paths::copy_atomic(&from.join(name), &to.join(name))?;
+    }
+    Ok(())
+}
+
+/// Keeps a built hypervisor in the cache; that it cannot be kept is no failure.
+fn keep(dir: &Path, kept: &Path) -> Result<()> {
+    let part = kept.with_extension("part");
+    paths::remove_dir(&part)?;
+    if products(dir, &part).is_err() || fs::rename(&part, kept).is_err() {
+        paths::remove_dir(&part)?;
+    }
+    Ok(())
+}
+
+/// A hash of all that a hypervisor is made from.
+fn stamp(tarball: &Tarball, plan: Option<&Plan>) -> Result<String> {
+    let (_, compiler, _) = run::output(&mut run::command("gcc", ["--version"]))?;
+    let mut hash = Sha256::new();
+    for part in [
+        RECIPE,
+        &tarball.version,
+        compiler.lines().next().unwrap_or(""),
+    ] {
+        hash.update(format!("{} {part}\n", part.len()));
+    }
+    if let Some(plan) = plan {
+        plan.digest(&mut hash);
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+/// `make` in a folder, on all processors.
+pub(crate) fn make(dir: &Path) -> Command {
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    let mut make = run::command("make", ["-C"]);
+    make.arg(dir).arg(format!("-j{jobs}"));
+    make
+}
+
+/// A guest test that was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// The test's name, `vpci-reset`.
+    pub(crate) name: String,
+    /// The kernel to boot as dom0.
+    pub(crate) image: PathBuf,
+}
+
+/// Builds every guest test.
+pub(crate) fn guests(paths: &Paths) -> Result<Vec<Guest>> {
+    let source = paths.root.join("guests/xtf");
+    let names = guest_names(&source.join("tests"))?;
+    let step = Step::start("guest tests: build");
+    let out = paths.out.join("guests");
+    paths::make_dir(&out)?;
+    let log = paths.log("guests")?;
+    let _ = fs::remove_file(&log);
+    let mut command = make(&source);
+    command.arg(format!("O={}", out.display()));
+    run::must(&mut command, &log, &step, "building the guest tests")?;
+    let mut guests = Vec::new();
+    for name in names {
+        let image = out.join(format!("test-hvm64-{name}"));
+        if !image.is_file() {
+            bail!(
+                "guests/xtf left no {}; see {}",
+                image.display(),
+                log.display()
+            );
+        }
+        guests.push(Guest { name, image });
+    }
+    step.done(&format!("{} kernels", guests.len()));
+    Ok(guests)
+}
+
+/// The tests that there are: folders with a `main.c`.
+fn guest_names(tests: &Path) -> Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(tests)
+        .with_context(|| format!("cannot read {}", tests.display()))?
+        .flatten()
+        .filter(|entry| entry.path().join("main.c").is_file())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        bail!("{} holds no guest test; restore it", tests.display());
+    }
+    Ok(names)
+}
+
+/// The sizes of the object, as binutils' `size` gives them.
+pub(crate) fn sizes(paths: &Paths) -> Result<String> {
+    let (_, text, _) = run::output(run::command("size", ["-t"]).arg(paths.archive()))?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// The glue's own files that must be there before anything is built.
+pub(crate) fn check_checkout(paths: &Paths) -> Result<()> {
+    let glue = paths.glue();
+    for file in [
+        glue.join("build.sh"),
+        glue.join("check-object.sh"),
+        paths.header(),
+    ] {
+        if !file.is_file() {
+            bail!("{} is missing; restore it from git", file.display());
+        }
+    }
+    glue::files_below(&glue.join("src")).map(drop)
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo xtask`: from a fresh machine to a PVH dom0 on a Xen that runs this crate.
+//!
+//! `boot` is the main job, `test` is everything that passes judgement, `xen`
+//! serves a user's own tree, `audit` looks at the object alone. What is fetched
+//! stays in `$XPT_CACHE` (`~/.cache/xen-passthrough`), what is built in
+//! `target/xpt`; either may be removed at any time. Every failure is one line
+//! that says what to do, and a second run goes on where the first stopped.
+
+mod apt;
+mod build;
+mod glue;
+mod guest;
+mod parts;
+mod paths;
+mod prereq;
+mod progress;
+mod qemu;
+mod report;
+mod rows;
+mod run;
+mod series;
+mod source;
+mod table;
+mod user;
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{paths::Paths, series::Series};
+
+/// Builds xen-passthrough into Xen, boots it and tests it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build Xen with and without the crate, boot both, and print what each answers.
+    Boot {
+        /// Only this Xen.
+        #[arg(long, value_name = "VERSION")]
+        xen: Option<Series>,
+    },
+    /// Run everything that passes judgement; reports go to target/xpt/reports.
+    Test {
+        /// Only this part.
+        #[arg(long, value_name = "PART")]
+        only: Option<String>,
+    },
+    /// Apply the glue to your own Xen tree and build it.
+    Xen {
+        /// The tree: the folder that holds `xen` and `Config.mk`.
+        #[arg(long, value_name = "DIR")]
+        source: PathBuf,
+        /// Where to put `xen` and `xen-syms` (default: DIR/xen).
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Build the object for Xen and audit it.
+    Audit,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<bool> {
+    run::catch_signals()?;
+    let paths = Paths::find()?;
+    paths::make_dir(&paths.out)?;
+    let _lock = source::lock(&paths.out.join("lock"))?;
+    match &cli.command {
+        Task::Boot { xen } => {
+            let all = xen.map_or_else(|| Series::ALL.to_vec(), |series| vec![series]);
+            parts::boot(&paths, &all)
+        }
+        Task::Test { only } => parts::test(&paths, only.as_deref()),
+        Task::Xen { source, out } => {
+            user::apply_and_build(&paths, source, out.as_deref()).map(|()| true)
+        }
+        Task::Audit => parts::audit(&paths),
+    }
+}
+
+/// The chain of an error in one line, with what to do about the usual causes.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut text = format!("{error:#}").replace('\n', " ");
+    let kind = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+    let advice = match kind {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            "; free some disk space and run the command again"
+        }
+        Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) => {
+            "; make that place writable and run the command again"
+        }
+        _ => "",
+    };
+    text.push_str(advice);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["xtask", "boot", "--xen", "4.20"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "boot", "--xen", "4.19"]).is_err());
+        assert!(Cli::try_parse_from(["xtask", "xen"]).is_err());
+    }
+
+    #[test]
+    fn full_disk_says_what_to_do() {
+        let error = Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
+            .context("cannot write x")
+            .unwrap_err();
+        let text = one_line(&error);
+        assert!(
+            text.starts_with("cannot write x: ") && text.ends_with("run the command again"),
+            "{text}"
+        );
+    }
+}
