@@ -130,6 +130,43 @@ static const char *device_reset_kinds(void)
 }
 #endif
 
+#ifdef XEN_DOMCTL_gsi_permission
+static const char *gsi_permission_fields(void)
+{
+    struct xen_domctl_gsi_permission arg = {
+        .gsi = 0x12345678, .flags = XEN_DOMCTL_GSI_GRANT,
+    };
+    uint32_t gsi = 0, grant = 0;
+    int rc = xpt_gsi_permission_parse(&arg, &gsi, &grant);
+
+    REQUIRE(!rc && gsi == 0x12345678 && grant == 1, "%d %#x %#x", rc, gsi,
+            grant);
+    arg.flags = XEN_DOMCTL_GSI_REVOKE;
+    rc = xpt_gsi_permission_parse(&arg, &gsi, &grant);
+    REQUIRE(!rc && gsi == 0x12345678 && !grant, "%d %#x %#x", rc, gsi, grant);
+
+    return NULL;
+}
+
+static const char *gsi_permission_flags(void)
+{
+    struct xen_domctl_gsi_permission arg = {};
+    uint32_t gsi, grant;
+
+    for ( unsigned int i = 0; i < 32; i++ )
+    {
+        int want = (1u << i) & XEN_DOMCTL_GSI_ACTION_MASK ? 0 : -XEN_EINVAL;
+        int rc;
+
+        arg.flags = 1u << i;
+        rc = xpt_gsi_permission_parse(&arg, &gsi, &grant);
+        REQUIRE(rc == want, "%d for flags %#x", rc, arg.flags);
+    }
+
+    return NULL;
+}
+#endif
+
 /* Only a GSI can be told from the others: one that Xen emulates. */
 static const char *map_types(void)
 {
@@ -213,6 +250,43 @@ static int through_rollback(int rc)
     return act.kind == XPT_GSI_DONE ? act.rc : INT_MAX;
 }
 
+/* The same, of giving a pin another mode. */
+static int through_reprogram(int rc)
+{
+    struct xpt_gsi_table table = {};
+    struct xpt_gsi_pin pin = {};
+    struct xpt_gsi_action act;
+
+    xpt_gsi_setup(&table, &pin, 0, &act);
+    xpt_gsi_complete(&table, &pin, 0, &act);
+    xpt_gsi_unmask(&table, &pin, XPT_GSI_LEVEL, &act);
+    if ( act.kind != XPT_GSI_REPROGRAM )
+        return INT_MAX;
+    xpt_gsi_complete(&table, &pin, rc, &act);
+
+    return act.kind == XPT_GSI_DONE ? act.rc : INT_MAX;
+}
+
+/* The same, of either step of an unmap. */
+static int through_unmap(int rc, enum xpt_gsi step)
+{
+    struct xpt_gsi_table table = {};
+    struct xpt_gsi_pin pin = {};
+    struct xpt_gsi_action act;
+
+    xpt_gsi_unmask(&table, &pin, 0, &act);
+    for ( unsigned int i = 0; i < 3; i++ )
+        xpt_gsi_complete(&table, &pin, 0, &act);
+    xpt_gsi_unmap(&table, &pin, &act);
+    if ( step == XPT_GSI_UNMAP )
+        xpt_gsi_complete(&table, &pin, 0, &act);
+    if ( act.kind != step )
+        return INT_MAX;
+    xpt_gsi_complete(&table, &pin, rc, &act);
+
+    return act.kind == XPT_GSI_DONE ? act.rc : INT_MAX;
+}
+
 static int through_vpci(int rc)
 {
     struct xpt_device device = {};
@@ -231,6 +305,12 @@ static const char *errno_passes(int rc, int want)
     REQUIRE(got == want, "%d for %d through a GSI", got, rc);
     got = through_rollback(rc);
     REQUIRE(got == want, "%d for %d through a rollback", got, rc);
+    got = through_reprogram(rc);
+    REQUIRE(got == want, "%d for %d through a reprogram", got, rc);
+    got = through_unmap(rc, XPT_GSI_UNBIND);
+    REQUIRE(got == want, "%d for %d through an unbind", got, rc);
+    got = through_unmap(rc, XPT_GSI_UNMAP);
+    REQUIRE(got == want, "%d for %d through an unmap", got, rc);
     got = through_vpci(rc);
     REQUIRE(got == want, "%d for %d through a device", got, rc);
 
@@ -261,6 +341,10 @@ static const struct check checks[] = {
 #ifdef PHYSDEVOP_pci_device_reset
     { "pci_device_reset-is-read-by-the-headers-members", device_reset_fields },
     { "pci_device_reset-takes-the-headers-flags", device_reset_kinds },
+#endif
+#ifdef XEN_DOMCTL_gsi_permission
+    { "gsi_permission-is-read-by-the-headers-members", gsi_permission_fields },
+    { "gsi_permission-takes-the-headers-flags", gsi_permission_flags },
 #endif
     { "map_pirq-takes-the-headers-types", map_types },
     { "error-numbers-of-the-header-come-back", named_errnos },

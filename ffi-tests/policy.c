@@ -162,10 +162,69 @@ static const char *verdict_flags(void)
     return NULL;
 }
 
+static const int accesses[] = { 1, 2, 0x100, -1, INT_MAX, INT_MIN };
+
+static const char *permission_granted(void)
+{
+    for ( size_t i = 0; i < ARRAY_SIZE(accesses); i++ )
+    {
+        int rc = xpt_gsi_permission(1, accesses[i]);
+
+        REQUIRE(rc == 1, "%d for access %d", rc, accesses[i]);
+    }
+
+    return NULL;
+}
+
+static const char *permission_revoked(void)
+{
+    for ( size_t i = 0; i < ARRAY_SIZE(accesses); i++ )
+    {
+        int rc = xpt_gsi_permission(0, accesses[i]);
+
+        REQUIRE(!rc, "%d for access %d", rc, accesses[i]);
+    }
+
+    return NULL;
+}
+
+static const char *permission_refused(void)
+{
+    for ( uint32_t grant = 0; grant < 2; grant++ )
+    {
+        int rc = xpt_gsi_permission(grant, 0);
+
+        REQUIRE(rc == -XEN_EPERM, "%d for grant %u", rc, grant);
+    }
+
+    return NULL;
+}
+
+static const char *permission_numbers(void)
+{
+    for ( unsigned int bit = 1; bit < 32; bit++ )
+        for ( uint32_t low = 0; low < 2; low++ )
+            for ( int access = 0; access < 2; access++ )
+            {
+                int rc = xpt_gsi_permission(1u << bit | low, access);
+
+                REQUIRE(rc == -XEN_EINVAL, "%d for bit %u, access %d", rc, bit,
+                        access);
+            }
+
+    REQUIRE(xpt_gsi_permission(UINT32_MAX, 1) == -XEN_EINVAL, "all bits");
+
+    return NULL;
+}
+
 static const struct check checks[] = {
     { "gate-is-closed-to-numbers-without-a-name", gate_without_name },
     { "gate-refuses-unknown-flags", gate_flags },
     { "verdicts-refuse-unknown-flags", verdict_flags },
+    { "permission-is-given-by-callers-that-have-access", permission_granted },
+    { "permission-is-taken-by-callers-that-have-access", permission_revoked },
+    { "permission-is-EPERM-to-callers-without-access", permission_refused },
+    { "permission-refuses-unknown-numbers", permission_numbers },
 };
 
 int main(void)

@@ -857,6 +857,7 @@ static const char *nulls(void)
     xpt_vpci_reprobed(NULL, NULL, NULL);
     xpt_vpci_write_bar(NULL, 0, 0, NULL);
     xpt_vpci_reprobed(fake->dev, NULL, NULL);
+    xpt_vpci_write_bar(fake->dev, 6, 0, NULL);
     xpt_vpci_write_bar(fake->dev, 7, 0, NULL);
 
     REQUIRE(!xpt_vpci_reads_as_ones(NULL), "reads");
@@ -882,6 +883,9 @@ static const char *null_snapshot(void)
 }
 
 /* Writes to BARs. */
+
+/* The slot after theirs is the ROM's. */
+#define NR_BAR_REGISTERS (XPT_NR_BARS - 1)
 
 static void bar_write(struct fake *fake, uint32_t bar, uint32_t value,
                       struct xpt_vpci_action *act)
@@ -931,6 +935,10 @@ static const struct write
       { XPT_VPCI_DONE, 0, 0, 0 }, 3, 0 },
     { "empty-slot-is-not-ours", false, 5, UINT32_MAX,
       { XPT_VPCI_DONE, 0, 0, 0 }, 5, 0 },
+    { "rom-slot-is-out-of-range", false, 6, 0xaabb4000,
+      { XPT_VPCI_DONE, 0, 0, -XEN_EINVAL }, 0, 0x12fe000000 },
+    { "rom-slot-is-out-of-range-when-mapped", true, 6, 0xaabb4000,
+      { XPT_VPCI_DONE, 0, 0, -XEN_EINVAL }, 0, 0x12fe000000 },
     { "bar-7-is-out-of-range", false, 7, 0,
       { XPT_VPCI_DONE, 0, 0, -XEN_EINVAL }, 0, 0x12fe000000 },
     { "bar-256-is-out-of-range", false, 256, 0,
@@ -1027,7 +1035,30 @@ static const char *hostile_type_write(void)
             fake->dev->bars[slot].type = bad_types[i];
             before = *fake->dev;
             bar_write(fake, slot, 0xaabb4000, &act);
-            TRY(expect(&act, XPT_VPCI_DONE, 0, 0, 0));
+            TRY(expect(&act, XPT_VPCI_DONE, 0, 0,
+                       slot < NR_BAR_REGISTERS ? 0 : -XEN_EINVAL));
+            REQUIRE(!memcmp(&before, fake->dev, sizeof(before)), "changed");
+            unplug(fake);
+        }
+
+    return NULL;
+}
+
+/* Whatever C says of the last slot, which has no register among the BARs'. */
+static const char *last_slot_write(void)
+{
+    for ( uint32_t type = 0; type <= XPT_BAR_KIND_ROM + 1; type++ )
+        for ( unsigned int enabled = 0; enabled < 2; enabled++ )
+        {
+            struct fake *fake = plug(&normal);
+            struct xpt_vpci_action act;
+            struct xpt_device before;
+
+            fake->dev->bars[NR_BAR_REGISTERS].type = type;
+            fake->dev->bars[NR_BAR_REGISTERS].enabled = enabled;
+            before = *fake->dev;
+            bar_write(fake, NR_BAR_REGISTERS, 0xaabb4000, &act);
+            TRY(expect(&act, XPT_VPCI_DONE, 0, 0, -XEN_EINVAL));
             REQUIRE(!memcmp(&before, fake->dev, sizeof(before)), "changed");
             unplug(fake);
         }
@@ -1146,6 +1177,8 @@ static const char *random_records(void)
         for ( uint32_t bar = 0; bar < 8; bar++ )
         {
             xpt_vpci_write_bar(dev, bar, random32(), &act);
+            REQUIRE(act.rc == (bar < NR_BAR_REGISTERS ? 0 : -XEN_EINVAL),
+                    "%d of BAR %u", act.rc, bar);
             REQUIRE(act.kind == XPT_VPCI_DONE ||
                     (act.kind == XPT_VPCI_CONF_WRITE &&
                      act.index == PCI_BASE_ADDRESS_0 + bar * 4) ||
@@ -1251,6 +1284,76 @@ static const char *setup_nulls(void)
     return NULL;
 }
 
+static const struct gsi_permission
+{
+    const char *name;
+    struct xpt_domctl_gsi_permission arg;
+    int rc;
+} gsi_permissions[] = {
+    { "revoke", { 16, 0 }, 0 },
+    { "grant", { 16, 1 }, 0 },
+    { "revoke-of-the-first-gsi", { 0, 0 }, 0 },
+    { "grant-of-the-first-gsi", { 0, 1 }, 0 },
+    { "grant-of-the-largest-gsi", { UINT32_MAX, 1 }, 0 },
+    { "revoke-of-the-largest-gsi", { UINT32_MAX, 0 }, 0 },
+    { "unknown-flag", { 16, 2 }, -XEN_EINVAL },
+    { "grant-with-an-unknown-flag", { 16, 3 }, -XEN_EINVAL },
+    { "all-flags", { 16, UINT32_MAX }, -XEN_EINVAL },
+};
+
+static const char *parsed_permission(const struct gsi_permission *row)
+{
+    size_t size = sizeof(row->arg);
+    char *arg = at_odd_end(&row->arg, size);
+    uint32_t gsi = UNTOUCHED, grant = UNTOUCHED;
+    int rc = xpt_gsi_permission_parse(arg, &gsi, &grant);
+
+    REQUIRE(rc == row->rc, "%d instead of %d", rc, row->rc);
+    REQUIRE(gsi == (rc ? UNTOUCHED : row->arg.gsi), "%#x", gsi);
+    REQUIRE(grant == (rc ? UNTOUCHED : row->arg.flags), "%#x", grant);
+    REQUIRE(!memcmp(arg, &row->arg, size), "changed");
+    unguard(arg - 1, size + 1);
+
+    return NULL;
+}
+
+static const char *permission_flags(void)
+{
+    for ( unsigned int bit = 1; bit < 32; bit++ )
+        for ( uint32_t action = 0; action < 2; action++ )
+        {
+            const struct xpt_domctl_gsi_permission arg = { 1,
+                                                           1u << bit | action };
+            uint32_t gsi = UNTOUCHED, grant = UNTOUCHED;
+            int rc = xpt_gsi_permission_parse(&arg, &gsi, &grant);
+
+            REQUIRE(rc == -XEN_EINVAL, "%d for %#x", rc, arg.flags);
+            REQUIRE(gsi == UNTOUCHED && grant == UNTOUCHED, "%#x, %#x", gsi,
+                    grant);
+        }
+
+    return NULL;
+}
+
+static const char *permission_nulls(void)
+{
+    const struct xpt_domctl_gsi_permission good = { 1, 1 };
+    uint32_t gsi = UNTOUCHED, grant = UNTOUCHED;
+
+    /* Every set of pointers but the whole. */
+    for ( unsigned int set = 0; set < 7; set++ )
+    {
+        int rc = xpt_gsi_permission_parse(set & 1 ? &good : NULL,
+                                          set & 2 ? &gsi : NULL,
+                                          set & 4 ? &grant : NULL);
+
+        REQUIRE(rc == -XEN_EINVAL, "%d for set %u", rc, set);
+        REQUIRE(gsi == UNTOUCHED && grant == UNTOUCHED, "set %u", set);
+    }
+
+    return NULL;
+}
+
 static const char *parsed_reset(void)
 {
     static const struct
@@ -1334,11 +1437,16 @@ static const struct check checks[] = {
     { "bar-can-be-sized", sized },
     { "bar-can-be-moved-after-a-reset", written_after_reset },
     { "unknown-bar-type-is-not-written", hostile_type_write },
+    { "last-slot-of-any-type-is-not-written", last_slot_write },
     { "unknown-bar-type-is-reset-as-an-empty-slot", hostile_type_reset },
     { "high-half-without-a-low-one-is-not-written", orphan_high_half },
     { "reset-of-random-records-comes-to-an-end", random_records },
     { "reset-from-any-step-comes-to-an-end", any_step },
     { "setup_gsi-without-a-pointer-is-EINVAL-and-writes-nothing", setup_nulls },
+    { "gsi_permission-with-unknown-flags-is-EINVAL-and-writes-nothing",
+      permission_flags },
+    { "gsi_permission-without-a-pointer-is-EINVAL-and-writes-nothing",
+      permission_nulls },
     { "pci_device_reset-packs-the-function", parsed_reset },
     { "pci_device_reset-with-unknown-flags-is-EINVAL-and-writes-nothing",
       reset_flags },
@@ -1376,6 +1484,14 @@ int main(void)
         snprintf(name, sizeof(name), "setup_gsi-%s-is-%s", setup_gsis[i].name,
                  setup_gsis[i].rc ? "EINVAL-and-writes-nothing" : "read");
         report(name, parsed_setup(&setup_gsis[i]));
+    }
+
+    for ( i = 0; i < ARRAY_SIZE(gsi_permissions); i++ )
+    {
+        snprintf(name, sizeof(name), "gsi_permission-%s-is-%s",
+                 gsi_permissions[i].name,
+                 gsi_permissions[i].rc ? "EINVAL-and-writes-nothing" : "read");
+        report(name, parsed_permission(&gsi_permissions[i]));
     }
 
     return finish();

@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The life of a GSI of a PVH hardware domain: registered, mapped, bound.
 //!
-//! A pin of the vIO-APIC reaches the domain once Xen has registered the GSI
-//! (`mp_register_gsi`), mapped a pirq to it (`allocate_and_map_gsi_pirq`) and
-//! bound that pirq (`pt_irq_create_bind`). Two events start a GSI on that way:
-//! `PHYSDEVOP_setup_gsi` registers it, unmasking the pin takes it from wherever
-//! it is to bound.
+//! A pin of the vIO-APIC reaches the domain once Xen has programmed the physical
+//! pin (`mp_register_gsi`), mapped a pirq to the interrupt (`map_domain_pirq`)
+//! and bound that pirq (`pt_irq_create_bind`). `PHYSDEVOP_setup_gsi` registers a
+//! GSI, unmasking the pin takes it from wherever it is to bound, and an unmap
+//! takes it back to registered.
 //!
 //! ```text
-//!             setup, unmask        unmask           unmask
+//!        setup, unmask            unmask           unmask
 //! Unregistered ──Register──▶ Registered ──Map──▶ Mapped ──Bind──▶ Bound
-//!                                 ▲                 │
-//!                                 └─────Unmap───────┘  when Bind fails
+//!                             │  ▲  ▲               │  ▲             │
+//!                             └──┘  └────Unmap──────┘  └───Unbind────┘
+//!                           Reprogram   unmap, or          unmap
+//!                             unmask    Bind failed
 //! ```
 //!
 //! Each arrow is an [`Action`] that C performs and reports by
 //! [`Pin::complete`]; a step that fails leaves the GSI where it was, so the next
 //! event tries again. While a step is in flight the pin is busy and any other
-//! event is told to [`Action::Wait`].
+//! event is told to [`Action::Wait`]. The whole of it is the table in
+//! `docs/states.md`.
 //!
-//! Callers: `vioapic_write_redirent` with `hvm.irq_lock` dropped, and
+//! Callers: `vioapic_write_redirent` with `hvm.irq_lock` dropped,
 //! `do_physdev_op`; the hardware domain only. Locks: the caller holds the GSI
 //! table's lock for each call and never across an action.
 
@@ -31,13 +34,16 @@ use crate::errno::Errno;
 use crate::spec::ioapic::{PinMode, Polarity, Trigger};
 
 /// State of one GSI, in memory that C owns; all zero is a GSI never seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Pin {
     stage: u8,
+    /// The mode that the physical pin has; 0 when unknown.
     mode: u8,
     step: u8,
-    error: u8,
+    /// While the pin is programmed: the mode it is to have. While a failed bind
+    /// is undone: the error to give.
+    held: u8,
 }
 
 const_assert_eq!(size_of::<Pin>(), 4);
@@ -49,6 +55,8 @@ pub enum Event {
     Setup(PinMode),
     /// The hardware domain unmasked the pin, programmed with this mode.
     Unmask(PinMode),
+    /// The pirq is to be taken from the hardware domain.
+    Unmap,
 }
 
 /// What C shall do next.
@@ -59,10 +67,15 @@ pub enum Action {
     /// [`Errno::EEXIST`] when it is registered, [`Errno::EBUSY`] when Xen itself
     /// uses the interrupt.
     Register(PinMode),
+    /// Give the registered GSI this mode, then complete: with [`Errno::EBUSY`],
+    /// and nothing changed, when any domain has the interrupt bound.
+    Reprogram(PinMode),
     /// Map a pirq of the hardware domain to it, then complete.
     Map,
     /// Bind that pirq to the pin, then complete.
     Bind,
+    /// Undo the bind, then complete.
+    Unbind,
     /// Unmap that pirq again, with the domain's access to the interrupt left as
     /// it was, then complete.
     Unmap,
@@ -73,11 +86,16 @@ pub enum Action {
     Done(Result<(), Errno>),
 }
 
+/// How far a GSI has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub enum Stage {
+    /// Nothing is known of it.
     Unregistered,
+    /// The physical pin is programmed.
     Registered,
+    /// And a pirq of the hardware domain stands for it.
     Mapped,
+    /// And that pirq raises the pin of its vIO-APIC.
     Bound,
 }
 
@@ -86,8 +104,11 @@ enum Step {
     Idle,
     SetupRegister,
     UnmaskRegister,
+    Reprogram,
     Map,
     Bind,
+    Rollback,
+    Unbind,
     Unmap,
 }
 
@@ -96,10 +117,31 @@ impl Pin {
     pub const fn new() -> Self {
         Self {
             stage: 0,
-            mode: 0,
+            mode: MODE_UNKNOWN,
             step: 0,
-            error: 0,
+            held: 0,
         }
+    }
+
+    /// How far the GSI has come.
+    pub const fn stage(&self) -> Stage {
+        match self.stage {
+            1 => Stage::Registered,
+            2 => Stage::Mapped,
+            3 => Stage::Bound,
+            _ => Stage::Unregistered,
+        }
+    }
+
+    /// The mode that the physical pin was given; `None` when this table did not
+    /// give it one.
+    pub const fn mode(&self) -> Option<PinMode> {
+        decode(self.mode)
+    }
+
+    /// Whether a step is in flight.
+    pub const fn is_busy(&self) -> bool {
+        !matches!(self.step(), Step::Idle)
     }
 
     /// Starts on `event`.
@@ -107,38 +149,53 @@ impl Pin {
     /// `Done` carries, for [`Event::Setup`]: `Ok` when the GSI is newly
     /// registered, [`Errno::EEXIST`] when it was already, which Linux takes for
     /// success, [`Errno::EBUSY`] when it was with another mode. For
-    /// [`Event::Unmask`]: `Ok` once the GSI is bound. Either also gives what the
-    /// failed step gave. A GSI that Xen itself uses, such as the serial
-    /// console's, is answered as Xen without this crate does: [`Errno::EEXIST`]
-    /// and `Ok`, and is never the domain's.
+    /// [`Event::Unmask`]: `Ok` once the GSI is bound, [`Errno::EBUSY`] when it is
+    /// bound, for this domain or another, with another mode. For
+    /// [`Event::Unmap`]: `Ok`, or [`Errno::EINVAL`] when there is no pirq. Each
+    /// also gives what the failed step gave. A GSI that Xen itself uses, such as
+    /// the serial console's, is answered as Xen without this crate does:
+    /// [`Errno::EEXIST`] and `Ok`, and is never the domain's.
     pub const fn begin(&mut self, event: Event) -> Action {
-        match self.step() {
-            Step::Idle => {}
-            Step::SetupRegister | Step::UnmaskRegister | Step::Map | Step::Bind | Step::Unmap => {
-                return Action::Wait;
-            }
+        if self.is_busy() {
+            return Action::Wait;
         }
         match (event, self.stage()) {
             (Event::Setup(mode), Stage::Unregistered) => {
-                self.go(Step::SetupRegister);
-                self.mode = encode(mode);
+                self.program(Step::SetupRegister, mode);
                 Action::Register(mode)
             }
             (Event::Setup(mode), Stage::Registered | Stage::Mapped | Stage::Bound) => {
-                // A GSI that was registered before this table saw it has a mode
-                // that nobody recorded; it cannot be told to differ.
-                if self.mode == MODE_UNKNOWN || self.mode == encode(mode) {
-                    Action::Done(Err(Errno::EEXIST))
-                } else {
+                if self.differs(mode) {
                     Action::Done(Err(Errno::EBUSY))
+                } else {
+                    Action::Done(Err(Errno::EEXIST))
                 }
             }
             (Event::Unmask(mode), Stage::Unregistered) => {
-                self.go(Step::UnmaskRegister);
-                self.mode = encode(mode);
+                self.program(Step::UnmaskRegister, mode);
                 Action::Register(mode)
             }
+            // Nobody is served by the mode it was registered with yet, and the
+            // domain's own view of the pin is what it will be served by.
+            (Event::Unmask(mode), Stage::Registered | Stage::Mapped) if self.differs(mode) => {
+                self.program(Step::Reprogram, mode);
+                Action::Reprogram(mode)
+            }
+            (Event::Unmask(mode), Stage::Bound) if self.differs(mode) => {
+                Action::Done(Err(Errno::EBUSY))
+            }
             (Event::Unmask(_), Stage::Registered | Stage::Mapped | Stage::Bound) => self.onward(),
+            (Event::Unmap, Stage::Unregistered | Stage::Registered) => {
+                Action::Done(Err(Errno::EINVAL))
+            }
+            (Event::Unmap, Stage::Mapped) => {
+                self.go(Step::Unmap);
+                Action::Unmap
+            }
+            (Event::Unmap, Stage::Bound) => {
+                self.go(Step::Unbind);
+                Action::Unbind
+            }
         }
     }
 
@@ -149,18 +206,31 @@ impl Pin {
     pub const fn complete(&mut self, result: Result<(), Errno>) -> Action {
         match (self.step(), result) {
             (Step::Idle, _) => Action::Done(Err(Errno::EIO)),
-            (Step::SetupRegister, result) => {
-                let result = match self.registered(result) {
-                    Err(Errno::EBUSY) => Err(Errno::EEXIST),
-                    result => result,
-                };
-                self.finish(result)
+
+            (Step::SetupRegister, Ok(())) => {
+                self.registered();
+                self.finish(Ok(()))
             }
-            (Step::UnmaskRegister, result) => match self.registered(result) {
-                Ok(()) | Err(Errno::EEXIST) => self.onward(),
-                Err(Errno::EBUSY) => self.finish(Ok(())),
-                Err(errno) => self.finish(Err(errno)),
-            },
+            (Step::UnmaskRegister, Ok(())) => {
+                self.registered();
+                self.onward()
+            }
+            // Registered before this table saw it, with a mode it cannot know.
+            (Step::SetupRegister, Err(Errno::EEXIST)) => {
+                self.reach(Stage::Registered);
+                self.finish(Err(Errno::EEXIST))
+            }
+            (Step::UnmaskRegister, Err(Errno::EEXIST)) => {
+                self.reach(Stage::Registered);
+                self.onward()
+            }
+            (Step::SetupRegister, Err(Errno::EBUSY)) => self.finish(Err(Errno::EEXIST)),
+            (Step::UnmaskRegister, Err(Errno::EBUSY)) => self.finish(Ok(())),
+
+            (Step::Reprogram, Ok(())) => {
+                self.mode = self.held;
+                self.onward()
+            }
             (Step::Map, Ok(())) => {
                 self.reach(Stage::Mapped);
                 self.onward()
@@ -169,36 +239,41 @@ impl Pin {
                 self.reach(Stage::Bound);
                 self.onward()
             }
-            (Step::Map, Err(errno)) => self.finish(Err(errno)),
             (Step::Bind, Err(errno)) => {
-                self.error = errno as u8;
+                self.held = errno as u8;
+                self.step = Step::Rollback as u8;
+                Action::Unmap
+            }
+            (Step::Unbind, Ok(())) => {
+                self.reach(Stage::Mapped);
                 self.go(Step::Unmap);
                 Action::Unmap
             }
-            (Step::Unmap, result) => {
+            (Step::Unmap, Ok(())) => {
+                self.reach(Stage::Registered);
+                self.finish(Ok(()))
+            }
+
+            (Step::Rollback, result) => {
                 // A pirq that cannot be unmapped is still mapped: the next
                 // event goes on from there.
                 if result.is_ok() {
                     self.reach(Stage::Registered);
                 }
-                let error = Errno::check(-(self.error as i32));
-                self.error = 0;
+                let error = Errno::check(-(self.held as i32));
                 self.finish(error)
             }
-        }
-    }
 
-    /// Takes in the outcome of a registration and gives the caller's answer.
-    const fn registered(&mut self, result: Result<(), Errno>) -> Result<(), Errno> {
-        match result {
-            Ok(()) => self.reach(Stage::Registered),
-            Err(Errno::EEXIST) => {
-                self.reach(Stage::Registered);
-                self.mode = MODE_UNKNOWN;
-            }
-            Err(_) => self.mode = MODE_UNKNOWN,
+            (
+                Step::SetupRegister
+                | Step::UnmaskRegister
+                | Step::Reprogram
+                | Step::Map
+                | Step::Unbind
+                | Step::Unmap,
+                Err(errno),
+            ) => self.finish(Err(errno)),
         }
-        result
     }
 
     /// The next step of an unmask from the stage that is reached.
@@ -218,49 +293,48 @@ impl Pin {
         }
     }
 
+    const fn registered(&mut self) {
+        self.mode = self.held;
+        self.reach(Stage::Registered);
+    }
+
+    /// Whether the pin is known to have another mode; one whose mode nobody
+    /// recorded cannot be told to.
+    const fn differs(&self, mode: PinMode) -> bool {
+        self.mode != MODE_UNKNOWN && self.mode != encode(mode)
+    }
+
+    const fn program(&mut self, step: Step, mode: PinMode) {
+        self.go(step);
+        self.held = encode(mode);
+    }
+
     const fn finish(&mut self, result: Result<(), Errno>) -> Action {
         self.go(Step::Idle);
         Action::Done(result)
     }
 
-    const fn stage(&self) -> Stage {
-        match self.stage {
-            1 => Stage::Registered,
-            2 => Stage::Mapped,
-            3 => Stage::Bound,
-            _ => Stage::Unregistered,
-        }
+    const fn go(&mut self, step: Step) {
+        self.step = step as u8;
+        self.held = 0;
     }
 
     const fn reach(&mut self, stage: Stage) {
-        self.stage = match stage {
-            Stage::Unregistered => 0,
-            Stage::Registered => 1,
-            Stage::Mapped => 2,
-            Stage::Bound => 3,
-        };
+        self.stage = stage as u8;
     }
 
     const fn step(&self) -> Step {
         match self.step {
             1 => Step::SetupRegister,
             2 => Step::UnmaskRegister,
-            3 => Step::Map,
-            4 => Step::Bind,
-            5 => Step::Unmap,
+            3 => Step::Reprogram,
+            4 => Step::Map,
+            5 => Step::Bind,
+            6 => Step::Rollback,
+            7 => Step::Unbind,
+            8 => Step::Unmap,
             _ => Step::Idle,
         }
-    }
-
-    const fn go(&mut self, step: Step) {
-        self.step = match step {
-            Step::Idle => 0,
-            Step::SetupRegister => 1,
-            Step::UnmaskRegister => 2,
-            Step::Map => 3,
-            Step::Bind => 4,
-            Step::Unmap => 5,
-        };
     }
 }
 
@@ -272,6 +346,7 @@ impl Default for Pin {
 
 const MODE_UNKNOWN: u8 = 0;
 
+/// A mode as a byte: bit 7 set, bit 0 the trigger, bit 1 the polarity.
 const fn encode(mode: PinMode) -> u8 {
     let trigger = match mode.trigger {
         Trigger::Edge => 0,
@@ -282,6 +357,24 @@ const fn encode(mode: PinMode) -> u8 {
         Polarity::Low => 2,
     };
     0x80 | trigger | polarity
+}
+
+const fn decode(mode: u8) -> Option<PinMode> {
+    if mode & 0x80 == 0 {
+        return None;
+    }
+    Some(PinMode {
+        trigger: if mode & 1 != 0 {
+            Trigger::Level
+        } else {
+            Trigger::Edge
+        },
+        polarity: if mode & 2 != 0 {
+            Polarity::Low
+        } else {
+            Polarity::High
+        },
+    })
 }
 
 #[cfg(test)]
@@ -473,6 +566,104 @@ mod tests {
     }
 
     #[test]
+    fn unmask_of_an_unbound_pin_with_another_mode_reprograms_it() {
+        let mut pin = Pin::new();
+        let _ = play(&mut pin, Event::Setup(EDGE_HIGH), &[Ok(())]);
+        assert_eq!(
+            play(
+                &mut pin,
+                Event::Unmask(LEVEL_LOW),
+                &[Ok(()), Ok(()), Ok(())]
+            ),
+            [
+                Action::Reprogram(LEVEL_LOW),
+                Action::Map,
+                Action::Bind,
+                Action::Done(Ok(()))
+            ]
+        );
+        assert_eq!(pin.mode(), Some(LEVEL_LOW));
+    }
+
+    #[test]
+    fn a_failed_reprogram_keeps_the_mode_and_is_tried_again() {
+        let mut pin = Pin::new();
+        let _ = play(&mut pin, Event::Setup(EDGE_HIGH), &[Ok(())]);
+        assert_eq!(
+            play(&mut pin, Event::Unmask(LEVEL_LOW), &[Err(Errno::EBUSY)]),
+            [
+                Action::Reprogram(LEVEL_LOW),
+                Action::Done(Err(Errno::EBUSY))
+            ]
+        );
+        assert_eq!(pin.mode(), Some(EDGE_HIGH));
+        assert_eq!(
+            pin.begin(Event::Unmask(LEVEL_LOW)),
+            Action::Reprogram(LEVEL_LOW)
+        );
+    }
+
+    #[test]
+    fn another_mode_of_a_bound_pin_is_refused_and_changes_nothing() {
+        let mut pin = Pin::new();
+        let _ = play(
+            &mut pin,
+            Event::Unmask(LEVEL_LOW),
+            &[Ok(()), Ok(()), Ok(())],
+        );
+        let before = pin;
+        for event in [Event::Unmask(EDGE_HIGH), Event::Setup(EDGE_HIGH)] {
+            assert_eq!(pin.begin(event), Action::Done(Err(Errno::EBUSY)));
+            assert_eq!(pin, before);
+        }
+    }
+
+    #[test]
+    fn unmap_unbinds_and_unmaps_and_the_next_unmask_binds_again() {
+        let mut pin = Pin::new();
+        let _ = play(
+            &mut pin,
+            Event::Unmask(LEVEL_LOW),
+            &[Ok(()), Ok(()), Ok(())],
+        );
+        assert_eq!(
+            play(&mut pin, Event::Unmap, &[Ok(()), Ok(())]),
+            [Action::Unbind, Action::Unmap, Action::Done(Ok(()))]
+        );
+        assert_eq!(pin.begin(Event::Unmap), Action::Done(Err(Errno::EINVAL)));
+        assert_eq!(
+            play(&mut pin, Event::Unmask(LEVEL_LOW), &[Ok(()), Ok(())]),
+            [Action::Map, Action::Bind, Action::Done(Ok(()))]
+        );
+    }
+
+    #[test]
+    fn a_failed_unbind_or_unmap_is_tried_again_from_there() {
+        let mut pin = Pin::new();
+        let _ = play(
+            &mut pin,
+            Event::Unmask(LEVEL_LOW),
+            &[Ok(()), Ok(()), Ok(())],
+        );
+        assert_eq!(
+            play(&mut pin, Event::Unmap, &[Err(Errno::EINVAL)]),
+            [Action::Unbind, Action::Done(Err(Errno::EINVAL))]
+        );
+        assert_eq!(
+            play(&mut pin, Event::Unmap, &[Ok(()), Err(Errno::EINVAL)]),
+            [
+                Action::Unbind,
+                Action::Unmap,
+                Action::Done(Err(Errno::EINVAL))
+            ]
+        );
+        assert_eq!(
+            play(&mut pin, Event::Unmap, &[Ok(())]),
+            [Action::Unmap, Action::Done(Ok(()))]
+        );
+    }
+
+    #[test]
     fn any_event_waits_while_a_step_is_in_flight() {
         for steps in 0..5 {
             let mut pin = Pin::new();
@@ -484,6 +675,7 @@ mod tests {
             let before = pin;
             assert_eq!(pin.begin(Event::Setup(EDGE_HIGH)), Action::Wait);
             assert_eq!(pin.begin(Event::Unmask(EDGE_HIGH)), Action::Wait);
+            assert_eq!(pin.begin(Event::Unmap), Action::Wait);
             assert_eq!(pin, before);
         }
     }

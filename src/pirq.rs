@@ -5,7 +5,8 @@
 //! of `hvm_physdev_op()` and says which operations an HVM or PVH caller reaches
 //! at all. [`map`] and [`unmap`] say what `PHYSDEVOP_map_pirq` and
 //! `PHYSDEVOP_unmap_pirq` mean for a caller and its target; Xen's XSM hook is
-//! asked besides, and either can refuse. The whole of both is the table in
+//! asked besides, and either can refuse. [`permission`] is the same for
+//! `XEN_DOMCTL_gsi_permission`. The whole of the first two is the table in
 //! `docs/policy.md`.
 //!
 //! Callers: any domain. Locks: none needed, nothing is kept.
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 use crate::errno::Errno;
+use crate::spec::domctl::GsiAction;
 use crate::spec::physdev::{MapPirqType, PhysdevOp};
 
 /// What Xen knows of the domain that makes the call.
@@ -127,6 +129,20 @@ pub const fn map(caller: Caller, target: Target, kind: Option<MapPirqType>) -> V
 /// Refusals: [`Errno::EOPNOTSUPP`] and [`Errno::EPERM`] as for [`map`].
 pub const fn unmap(caller: Caller, target: Target) -> Verdict {
     whose(caller, target)
+}
+
+/// What `XEN_DOMCTL_gsi_permission` comes to for a caller that may use the
+/// interrupt itself, or may not. Granting or revoking again changes nothing and
+/// is no error.
+///
+/// # Errors
+/// [`Errno::EPERM`] when the caller has no access to give or take away.
+pub const fn permission(action: GsiAction, caller_has_access: bool) -> Result<GsiAction, Errno> {
+    if caller_has_access {
+        Ok(action)
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 /// Whose interrupt controllers own the pirq in question.

@@ -8,9 +8,13 @@
 
 use core::ffi::c_int;
 
+#[cfg(not(loom))]
 use spin::mutex::SpinMutex;
+#[cfg(not(loom))]
 use static_assertions::const_assert;
 
+#[cfg(loom)]
+use super::model::{Lock, Record};
 use super::physdev::{mode_from_c, mode_to_c};
 use super::put;
 use crate::errno::{Errno, to_c};
@@ -23,9 +27,12 @@ pub struct GsiTable {
     opaque: u32,
 }
 
+#[cfg(not(loom))]
 type Lock = SpinMutex<()>;
 
+#[cfg(not(loom))]
 const_assert!(size_of::<Lock>() <= size_of::<GsiTable>());
+#[cfg(not(loom))]
 const_assert!(align_of::<Lock>() <= align_of::<GsiTable>());
 
 /// What C shall do for a GSI.
@@ -37,14 +44,20 @@ pub enum GsiActionKind {
     /// `mp_register_gsi` with `mode`, then complete: with `-EBUSY` when Xen itself
     /// uses the interrupt.
     Register = 1,
-    /// `allocate_and_map_gsi_pirq`, then complete.
-    Map = 2,
+    /// Give the registered pin `mode`, then complete: with `-EBUSY` when any
+    /// domain has the interrupt bound.
+    Reprogram = 2,
+    /// `map_domain_pirq`, then complete.
+    Map = 3,
     /// `pt_irq_create_bind`, then complete.
-    Bind = 3,
-    /// `unmap_domain_pirq`, then complete.
-    Unmap = 4,
+    Bind = 4,
+    /// `pt_irq_destroy_bind`, then complete.
+    Unbind = 5,
+    /// `unmap_domain_pirq`, with the domain's access to the interrupt left as it
+    /// was, then complete.
+    Unmap = 6,
     /// Another CPU is at it: pause, then begin again.
-    Wait = 5,
+    Wait = 7,
 }
 
 /// One step for C.
@@ -53,7 +66,7 @@ pub enum GsiActionKind {
 pub struct GsiAction {
     /// What to do.
     pub kind: GsiActionKind,
-    /// For `Register`: the mode, `XPT_GSI_*`.
+    /// For `Register` and `Reprogram`: the mode, `XPT_GSI_*`.
     pub mode: u32,
     /// For `Done`: 0 or a negative error number.
     pub rc: i32,
@@ -83,8 +96,11 @@ pub unsafe extern "C" fn xpt_gsi_setup(
 
 /// The hardware domain unmasked this pin, programmed with `mode` (`XPT_GSI_*`).
 ///
-/// Outcome: 0 once it is bound, or when Xen itself uses the interrupt; else what
-/// the failed step gave.
+/// While nobody is served by the physical pin yet, it is given that mode.
+///
+/// Outcome: 0 once it is bound, or when Xen itself uses the interrupt; `-EBUSY`
+/// when it is bound, for any domain, with another mode; else what the failed step
+/// gave.
 ///
 /// # Safety
 /// As for `xpt_gsi_setup`.
@@ -98,6 +114,22 @@ pub unsafe extern "C" fn xpt_gsi_unmask(
     let event = mode_from_c(mode).map(Event::Unmask);
     // SAFETY: the contract of this function is the callee's.
     unsafe { with_pin(table, pin, action, |pin| begin(pin, event)) };
+}
+
+/// The pirq of this pin is to be taken from the hardware domain.
+///
+/// Outcome: 0, `-EINVAL` when it has none, else what the failed step gave.
+///
+/// # Safety
+/// As for `xpt_gsi_setup`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xpt_gsi_unmap(
+    table: *const GsiTable,
+    pin: *mut Pin,
+    action: *mut GsiAction,
+) {
+    // SAFETY: the contract of this function is the callee's.
+    unsafe { with_pin(table, pin, action, |pin| pin.begin(Event::Unmap)) };
 }
 
 /// The pin's action was performed with this outcome, 0 or a negative error
@@ -142,6 +174,9 @@ unsafe fn with_pin(
     };
     let next = {
         let _guard = lock.lock();
+        // SAFETY: not NULL, and with loom every record is in such memory.
+        #[cfg(loom)]
+        let _in_use = unsafe { Record::enter(pin) };
         // SAFETY: a record, reached by nothing else while the lock is held.
         unsafe { pin.as_mut() }.map_or(Action::Done(Err(Errno::EINVAL)), step)
     };
@@ -161,8 +196,13 @@ impl From<Action> for GsiAction {
                 mode: mode_to_c(mode),
                 ..plain(GsiActionKind::Register)
             },
+            Action::Reprogram(mode) => Self {
+                mode: mode_to_c(mode),
+                ..plain(GsiActionKind::Reprogram)
+            },
             Action::Map => plain(GsiActionKind::Map),
             Action::Bind => plain(GsiActionKind::Bind),
+            Action::Unbind => plain(GsiActionKind::Unbind),
             Action::Unmap => plain(GsiActionKind::Unmap),
             Action::Wait => plain(GsiActionKind::Wait),
             Action::Done(result) => Self {

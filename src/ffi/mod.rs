@@ -22,6 +22,8 @@
 use crate::errno::Errno;
 
 pub mod gsi;
+#[cfg(loom)]
+pub mod model;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod physdev;

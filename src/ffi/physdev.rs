@@ -8,6 +8,7 @@ use zerocopy::FromBytes;
 use super::{bytes, put};
 use crate::errno::{Errno, to_c};
 use crate::pirq::{self, Caller, Kind, Target, Verdict};
+use crate::spec::domctl::{GsiAction, GsiPermission};
 use crate::spec::ioapic::{PinMode, Polarity, Trigger};
 use crate::spec::physdev::{MapPirqType, PciDeviceReset, SetupGsi};
 
@@ -98,6 +99,61 @@ pub unsafe extern "C" fn xpt_setup_gsi_parse(
     }
 }
 
+/// Reads the argument of `XEN_DOMCTL_gsi_permission`, a
+/// `struct xen_domctl_gsi_permission` copied from the caller.
+///
+/// Returns 0 with the GSI, not yet checked against the host's, and whether it is
+/// to be granted (1) or revoked (0); or `-EINVAL` for unknown flags or a NULL
+/// pointer.
+///
+/// # Safety
+/// `arg` is NULL or valid for reading 8 bytes; `gsi` and `grant` are NULL or
+/// valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xpt_gsi_permission_parse(
+    arg: *const c_void,
+    gsi: *mut u32,
+    grant: *mut u32,
+) -> c_int {
+    if gsi.is_null() || grant.is_null() {
+        return Errno::EINVAL.to_c();
+    }
+    // SAFETY: the contract of this function on `arg`.
+    let parsed = unsafe { bytes(arg) }.and_then(|bytes: [u8; size_of::<GsiPermission>()]| {
+        let call = GsiPermission::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
+        Ok((call.gsi, call.action()?))
+    });
+    match parsed {
+        Ok((number, action)) => {
+            // SAFETY: the contract of this function on `gsi`.
+            unsafe { put(gsi, number) };
+            // SAFETY: the contract of this function on `grant`.
+            unsafe { put(grant, grant_to_c(action)) };
+            0
+        }
+        Err(errno) => errno.to_c(),
+    }
+}
+
+/// What to do about a domain's access to an interrupt: `grant` is 1 or 0, and
+/// `has_access` not 0 when the caller may use the interrupt itself.
+///
+/// Returns 1 to give access, 0 to take it away, `-EPERM` to do neither, `-EINVAL`
+/// for another `grant`.
+#[unsafe(no_mangle)]
+pub extern "C" fn xpt_gsi_permission(grant: u32, has_access: c_int) -> c_int {
+    let action = match grant {
+        0 => GsiAction::Revoke,
+        1 => GsiAction::Grant,
+        _ => return Errno::EINVAL.to_c(),
+    };
+    match pirq::permission(action, has_access != 0) {
+        Ok(GsiAction::Revoke) => 0,
+        Ok(GsiAction::Grant) => 1,
+        Err(errno) => errno.to_c(),
+    }
+}
+
 /// Reads the argument of `PHYSDEVOP_pci_device_reset`, a
 /// `struct pci_device_reset` copied from the guest.
 ///
@@ -166,6 +222,13 @@ const fn parse_target(flags: u32) -> Result<Target, Errno> {
             pirqs: flags & XPT_TARGET_PIRQS != 0,
         }
     })
+}
+
+const fn grant_to_c(action: GsiAction) -> u32 {
+    match action {
+        GsiAction::Revoke => 0,
+        GsiAction::Grant => 1,
+    }
 }
 
 /// A pin mode as C takes it (`XPT_GSI_*`).

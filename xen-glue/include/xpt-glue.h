@@ -38,6 +38,26 @@ int xpt_setup_gsi(const void *arg);
  */
 int xpt_vioapic_unmask(unsigned int gsi, unsigned int trig, unsigned int pol);
 
+/* The interrupt behind a GSI of the host: a positive number or an error. */
+int xpt_gsi_to_irq(unsigned int gsi);
+
+/*
+ * Whether @pirq is one that @d's vIO-APIC was given, and how to take it away;
+ * locks as for xpt_vioapic_unmask().
+ */
+bool xpt_owns_pirq(const struct domain *d, int pirq);
+int xpt_unmap_gsi(struct domain *d, unsigned int gsi);
+
+/* XEN_DOMCTL_gsi_permission for @d; @arg as copied from the caller. */
+int xpt_domctl_gsi_permission(struct domain *d, const void *arg);
+
+/*
+ * In arch/x86/io_apic.c: change the trigger mode and polarity of a pin whose
+ * interrupt nobody has bound; -EBUSY if someone has.
+ */
+int io_apic_set_pin_mode(unsigned int ioapic, unsigned int pin, int irq,
+                         bool level, bool low);
+
 /*
  * PHYSDEVOP_pci_device_reset; @arg as copied from the caller. -ERESTART asks
  * for a continuation of the hypercall.

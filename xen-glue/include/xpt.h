@@ -79,21 +79,31 @@ enum xpt_gsi
      */
     XPT_GSI_REGISTER = 1,
     /**
-     * `allocate_and_map_gsi_pirq`, then complete.
+     * Give the registered pin `mode`, then complete: with `-EBUSY` when any
+     * domain has the interrupt bound.
      */
-    XPT_GSI_MAP = 2,
+    XPT_GSI_REPROGRAM = 2,
+    /**
+     * `map_domain_pirq`, then complete.
+     */
+    XPT_GSI_MAP = 3,
     /**
      * `pt_irq_create_bind`, then complete.
      */
-    XPT_GSI_BIND = 3,
+    XPT_GSI_BIND = 4,
     /**
-     * `unmap_domain_pirq`, then complete.
+     * `pt_irq_destroy_bind`, then complete.
      */
-    XPT_GSI_UNMAP = 4,
+    XPT_GSI_UNBIND = 5,
+    /**
+     * `unmap_domain_pirq`, with the domain's access to the interrupt left as it
+     * was, then complete.
+     */
+    XPT_GSI_UNMAP = 6,
     /**
      * Another CPU is at it: pause, then begin again.
      */
-    XPT_GSI_WAIT = 5,
+    XPT_GSI_WAIT = 7,
 };
 
 /**
@@ -194,9 +204,16 @@ struct xpt_gsi_table
 struct xpt_gsi_pin
 {
     uint8_t stage;
+    /**
+     * The mode that the physical pin has; 0 when unknown.
+     */
     uint8_t mode;
     uint8_t step;
-    uint8_t error;
+    /**
+     * While the pin is programmed: the mode it is to have. While a failed bind
+     * is undone: the error to give.
+     */
+    uint8_t held;
 };
 
 /**
@@ -209,7 +226,7 @@ struct xpt_gsi_action
      */
     enum xpt_gsi kind;
     /**
-     * For `Register`: the mode, `XPT_GSI_*`.
+     * For `Register` and `Reprogram`: the mode, `XPT_GSI_*`.
      */
     uint32_t mode;
     /**
@@ -539,8 +556,11 @@ void xpt_gsi_setup(const struct xpt_gsi_table *table,
 /**
  * The hardware domain unmasked this pin, programmed with `mode` (`XPT_GSI_*`).
  *
- * Outcome: 0 once it is bound, or when Xen itself uses the interrupt; else what
- * the failed step gave.
+ * While nobody is served by the physical pin yet, it is given that mode.
+ *
+ * Outcome: 0 once it is bound, or when Xen itself uses the interrupt; `-EBUSY`
+ * when it is bound, for any domain, with another mode; else what the failed step
+ * gave.
  *
  * # Safety
  * As for `xpt_gsi_setup`.
@@ -549,6 +569,18 @@ void xpt_gsi_unmask(const struct xpt_gsi_table *table,
                     struct xpt_gsi_pin *pin,
                     uint32_t mode,
                     struct xpt_gsi_action *action);
+
+/**
+ * The pirq of this pin is to be taken from the hardware domain.
+ *
+ * Outcome: 0, `-EINVAL` when it has none, else what the failed step gave.
+ *
+ * # Safety
+ * As for `xpt_gsi_setup`.
+ */
+void xpt_gsi_unmap(const struct xpt_gsi_table *table,
+                   struct xpt_gsi_pin *pin,
+                   struct xpt_gsi_action *action);
 
 /**
  * The pin's action was performed with this outcome, 0 or a negative error
@@ -603,6 +635,32 @@ int xpt_setup_gsi_parse(const void *arg,
                         uint32_t nr_gsis,
                         uint32_t *gsi,
                         uint32_t *mode);
+
+/**
+ * Reads the argument of `XEN_DOMCTL_gsi_permission`, a
+ * `struct xen_domctl_gsi_permission` copied from the caller.
+ *
+ * Returns 0 with the GSI, not yet checked against the host's, and whether it is
+ * to be granted (1) or revoked (0); or `-EINVAL` for unknown flags or a NULL
+ * pointer.
+ *
+ * # Safety
+ * `arg` is NULL or valid for reading 8 bytes; `gsi` and `grant` are NULL or
+ * valid for writing.
+ */
+int xpt_gsi_permission_parse(const void *arg,
+                             uint32_t *gsi,
+                             uint32_t *grant);
+
+/**
+ * What to do about a domain's access to an interrupt: `grant` is 1 or 0, and
+ * `has_access` not 0 when the caller may use the interrupt itself.
+ *
+ * Returns 1 to give access, 0 to take it away, `-EPERM` to do neither, `-EINVAL`
+ * for another `grant`.
+ */
+int xpt_gsi_permission(uint32_t grant,
+                       int has_access);
 
 /**
  * Reads the argument of `PHYSDEVOP_pci_device_reset`, a

@@ -21,6 +21,8 @@
 #include <public/physdev.h>
 #include <xsm/xsm.h>
 
+#include "compat.h"
+
 static struct xpt_gsi_table table;
 static struct xpt_gsi_pin *__ro_after_init pins;
 
@@ -32,11 +34,80 @@ static int __init cf_check xpt_gsi_init(void)
 }
 __initcall(xpt_gsi_init);
 
-static int map_gsi(struct domain *d, unsigned int gsi)
+/*
+ * The interrupt behind a GSI; they differ for the legacy ones that ACPI moves
+ * to another pin. Whoever needs the one of the other asks here.
+ */
+int xpt_gsi_to_irq(unsigned int gsi)
 {
-    int pirq = gsi;
+    int irq;
 
-    return allocate_and_map_gsi_pirq(d, gsi, &pirq);
+    if ( gsi >= nr_irqs_gsi )
+        return -ERANGE;
+
+    irq = gsi_2_irq(array_index_nospec(gsi, nr_irqs_gsi));
+
+    return irq ?: -EACCES;
+}
+
+/* Whether Xen has a handler of its own on the interrupt. */
+static bool used_by_xen(unsigned int irq)
+{
+    struct irq_desc *desc = irq_to_desc(irq);
+    unsigned long flags;
+    bool used;
+
+    spin_lock_irqsave(&desc->lock, flags);
+    used = desc->action && !(desc->status & IRQ_GUEST);
+    spin_unlock_irqrestore(&desc->lock, flags);
+
+    return used;
+}
+
+static int register_gsi(unsigned int gsi, int irq, bool level, bool low)
+{
+    int rc, ioapic;
+
+    if ( used_by_xen(irq) )
+        return -EBUSY;
+
+    /* Xen has routed the pins of moved legacy interrupts when it booted. */
+    if ( irq == gsi )
+        return mp_register_gsi(gsi, level, low);
+
+    ioapic = mp_find_ioapic(gsi);
+    if ( ioapic < 0 )
+        return -EINVAL;
+
+    rc = io_apic_set_pin_mode(ioapic, gsi - io_apic_gsi_base(ioapic), irq,
+                              level, low);
+
+    return rc == -EBUSY ? -EEXIST : rc;
+}
+
+static int reprogram_gsi(unsigned int gsi, int irq, bool level, bool low)
+{
+    int ioapic = mp_find_ioapic(gsi);
+
+    if ( ioapic < 0 )
+        return -EINVAL;
+
+    return io_apic_set_pin_mode(ioapic, gsi - io_apic_gsi_base(ioapic), irq,
+                                level, low);
+}
+
+static int map_gsi(struct domain *d, unsigned int gsi, int irq)
+{
+    int rc;
+
+    write_lock(&d->event_lock);
+    rc = map_domain_pirq(d, gsi, irq, MAP_PIRQ_TYPE_GSI, NULL);
+    /* It answers 0 as well when either is mapped to something else. */
+    if ( !rc && domain_pirq_to_irq(d, gsi) != irq )
+        rc = -EEXIST;
+    write_unlock(&d->event_lock);
+
+    return rc;
 }
 
 static int bind_gsi(struct domain *d, unsigned int gsi)
@@ -54,7 +125,22 @@ static int bind_gsi(struct domain *d, unsigned int gsi)
     return rc;
 }
 
-static int unmap_gsi(struct domain *d, unsigned int gsi)
+static int unbind_gsi(struct domain *d, unsigned int gsi)
+{
+    const struct xen_domctl_bind_pt_irq bind = {
+        .irq_type = PT_IRQ_TYPE_PCI,
+        .machine_irq = gsi,
+    };
+    int rc;
+
+    pcidevs_lock();
+    rc = pt_irq_destroy_bind(d, &bind);
+    pcidevs_unlock();
+
+    return rc;
+}
+
+static int unmap_gsi(struct domain *d, unsigned int gsi, int irq)
 {
     int rc;
 
@@ -63,28 +149,21 @@ static int unmap_gsi(struct domain *d, unsigned int gsi)
     rc = unmap_domain_pirq(d, gsi);
     /*
      * That takes the domain's access to the interrupt away too, without which
-     * it could not be mapped ever again. Mapping it has shown that it had it.
+     * it could not be mapped ever again; mapping it has shown that it had it.
+     * It also fails with the pirq gone already when that takes memory, so the
+     * pirq itself has to be looked at.
      */
-    if ( !rc )
-        rc = irq_permit_access(d, gsi);
+    if ( domain_pirq_to_irq(d, gsi) <= 0 )
+    {
+        rc = 0;
+        if ( irq_permit_access(d, irq) )
+            gprintk(XENLOG_ERR, "xpt: %pd has lost its access to IRQ %d\n",
+                    d, irq);
+    }
     write_unlock(&d->event_lock);
     pcidevs_unlock();
 
     return rc;
-}
-
-/* Whether Xen has a handler of its own on the interrupt. */
-static bool used_by_xen(unsigned int irq)
-{
-    struct irq_desc *desc = irq_to_desc(irq);
-    unsigned long flags;
-    bool used;
-
-    spin_lock_irqsave(&desc->lock, flags);
-    used = desc->action && !(desc->status & IRQ_GUEST);
-    spin_unlock_irqrestore(&desc->lock, flags);
-
-    return used;
 }
 
 static int execute(struct domain *d, unsigned int gsi,
@@ -92,32 +171,47 @@ static int execute(struct domain *d, unsigned int gsi,
 {
     static const char *const names[] = {
         [XPT_GSI_REGISTER] = "registering",
+        [XPT_GSI_REPROGRAM] = "reprogramming",
         [XPT_GSI_MAP] = "mapping",
         [XPT_GSI_BIND] = "binding",
+        [XPT_GSI_UNBIND] = "unbinding",
         [XPT_GSI_UNMAP] = "unmapping",
     };
-    int rc;
+    bool level = act->mode & XPT_GSI_LEVEL;
+    bool low = act->mode & XPT_GSI_ACTIVE_LOW;
+    int irq = xpt_gsi_to_irq(gsi), rc;
+
+    if ( irq < 0 )
+        /* IRQ 0 is Xen's own. */
+        return irq == -EACCES ? -EBUSY : irq;
 
     switch ( act->kind )
     {
     case XPT_GSI_REGISTER:
-        rc = mp_register_gsi(gsi, !!(act->mode & XPT_GSI_LEVEL),
-                             !!(act->mode & XPT_GSI_ACTIVE_LOW));
-        /* An answer for the table, and no failure. */
-        if ( rc == -EEXIST )
-            return used_by_xen(gsi) ? -EBUSY : rc;
+        rc = register_gsi(gsi, irq, level, low);
+        /* Answers for the table, and no failures. */
+        if ( rc == -EEXIST || rc == -EBUSY )
+            return rc;
+        break;
+
+    case XPT_GSI_REPROGRAM:
+        rc = reprogram_gsi(gsi, irq, level, low);
         break;
 
     case XPT_GSI_MAP:
-        rc = map_gsi(d, gsi);
+        rc = map_gsi(d, gsi, irq);
         break;
 
     case XPT_GSI_BIND:
         rc = bind_gsi(d, gsi);
         break;
 
+    case XPT_GSI_UNBIND:
+        rc = unbind_gsi(d, gsi);
+        break;
+
     case XPT_GSI_UNMAP:
-        rc = unmap_gsi(d, gsi);
+        rc = unmap_gsi(d, gsi, irq);
         break;
 
     default:
@@ -132,9 +226,15 @@ static int execute(struct domain *d, unsigned int gsi,
     return rc;
 }
 
-static int run(unsigned int gsi, unsigned int mode, bool setup)
+enum gsi_event {
+    GSI_SETUP,
+    GSI_UNMASK,
+    GSI_UNMAP,
+};
+
+static int run(struct domain *d, unsigned int gsi, enum gsi_event event,
+               unsigned int mode)
 {
-    struct domain *currd = current->domain;
     struct xpt_gsi_pin *pin;
     struct xpt_gsi_action act;
 
@@ -145,10 +245,20 @@ static int run(unsigned int gsi, unsigned int mode, bool setup)
 
     for ( ; ; )
     {
-        if ( setup )
+        switch ( event )
+        {
+        case GSI_SETUP:
             xpt_gsi_setup(&table, pin, mode, &act);
-        else
+            break;
+
+        case GSI_UNMASK:
             xpt_gsi_unmask(&table, pin, mode, &act);
+            break;
+
+        case GSI_UNMAP:
+            xpt_gsi_unmap(&table, pin, &act);
+            break;
+        }
 
         if ( act.kind != XPT_GSI_WAIT )
             break;
@@ -157,8 +267,14 @@ static int run(unsigned int gsi, unsigned int mode, bool setup)
         cpu_relax();
     }
 
+    /* The pin was not touched: its mode is not the one that is asked for. */
+    if ( act.kind == XPT_GSI_DONE && act.rc == -EBUSY )
+        gprintk(XENLOG_WARNING,
+                "xpt: GSI %u is set up with another trigger mode or polarity\n",
+                gsi);
+
     while ( act.kind != XPT_GSI_DONE )
-        xpt_gsi_complete(&table, pin, execute(currd, gsi, &act), &act);
+        xpt_gsi_complete(&table, pin, execute(d, gsi, &act), &act);
 
     return act.rc;
 }
@@ -170,25 +286,59 @@ int xpt_setup_gsi(const void *arg)
 
     if ( !rc )
         rc = xsm_resource_setup_gsi(XSM_PRIV, gsi);
-    if ( !rc )
-        rc = run(gsi, mode, true);
-    if ( rc == -EBUSY )
-        gprintk(XENLOG_WARNING,
-                "xpt: GSI %u is registered with another trigger mode or polarity\n",
-                gsi);
 
-    return rc;
+    return rc ?: run(current->domain, gsi, GSI_SETUP, mode);
 }
 
 int xpt_vioapic_unmask(unsigned int gsi, unsigned int trig, unsigned int pol)
 {
-    ASSERT(is_hardware_domain(current->domain));
+    struct domain *currd = current->domain;
+
+    ASSERT(is_hardware_domain(currd));
 
     if ( gsi >= nr_irqs_gsi )
         return -EINVAL;
 
-    return run(gsi, (trig ? XPT_GSI_LEVEL : 0) |
-                    (pol ? XPT_GSI_ACTIVE_LOW : 0), false);
+    return run(currd, gsi, GSI_UNMASK, (trig ? XPT_GSI_LEVEL : 0) |
+                                       (pol ? XPT_GSI_ACTIVE_LOW : 0));
+}
+
+bool xpt_owns_pirq(const struct domain *d, int pirq)
+{
+    return is_hvm_domain(d) && is_hardware_domain(d) && !has_pirq(d) &&
+           pirq >= 0 && pirq < nr_irqs_gsi;
+}
+
+int xpt_unmap_gsi(struct domain *d, unsigned int gsi)
+{
+    return run(d, gsi, GSI_UNMAP, 0);
+}
+
+int xpt_domctl_gsi_permission(struct domain *d, const void *arg)
+{
+    unsigned int gsi, grant;
+    int irq, rc = xpt_gsi_permission_parse(arg, &gsi, &grant);
+
+    if ( rc )
+        return rc;
+
+    irq = xpt_gsi_to_irq(gsi);
+    if ( irq < 0 )
+        return irq;
+
+    rc = xpt_xsm_irq_permission(d, irq, grant);
+    if ( rc )
+        return rc;
+
+    xpt_lock_caps(d);
+
+    rc = xpt_gsi_permission(grant, irq_access_permitted(current->domain, irq));
+    if ( evaluate_nospec(rc >= 0) )
+        rc = rc ? irq_permit_access(d, irq) : irq_deny_access(d, irq);
+
+    xpt_unlock_caps(d);
+
+    return rc;
 }
 
 /*
