@@ -31,7 +31,7 @@
 use static_assertions::const_assert_eq;
 
 use crate::errno::Errno;
-use crate::spec::ioapic::{PinMode, Polarity, Trigger};
+use crate::spec::ioapic::PinMode;
 
 /// State of one GSI, in memory that C owns; all zero is a GSI never seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,6 +155,7 @@ impl Pin {
     /// also gives what the failed step gave. A GSI that Xen itself uses, such as
     /// the serial console's, is answered as Xen without this crate does:
     /// [`Errno::EEXIST`] and `Ok`, and is never the domain's.
+    #[inline(always)]
     pub const fn begin(&mut self, event: Event) -> Action {
         if self.is_busy() {
             return Action::Wait;
@@ -346,49 +347,25 @@ impl Default for Pin {
 
 const MODE_UNKNOWN: u8 = 0;
 
-/// A mode as a byte: bit 7 set, bit 0 the trigger, bit 1 the polarity.
+/// A mode as a byte that is never [`MODE_UNKNOWN`].
 const fn encode(mode: PinMode) -> u8 {
-    let trigger = match mode.trigger {
-        Trigger::Edge => 0,
-        Trigger::Level => 1,
-    };
-    let polarity = match mode.polarity {
-        Polarity::High => 0,
-        Polarity::Low => 2,
-    };
-    0x80 | trigger | polarity
+    0x80 | mode.bits()
 }
 
 const fn decode(mode: u8) -> Option<PinMode> {
     if mode & 0x80 == 0 {
         return None;
     }
-    Some(PinMode {
-        trigger: if mode & 1 != 0 {
-            Trigger::Level
-        } else {
-            Trigger::Edge
-        },
-        polarity: if mode & 2 != 0 {
-            Polarity::Low
-        } else {
-            Polarity::High
-        },
-    })
+    PinMode::from_bits(mode as u32 & 3)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::ioapic::{Polarity, Trigger};
 
-    const LEVEL_LOW: PinMode = PinMode {
-        trigger: Trigger::Level,
-        polarity: Polarity::Low,
-    };
-    const EDGE_HIGH: PinMode = PinMode {
-        trigger: Trigger::Edge,
-        polarity: Polarity::High,
-    };
+    const LEVEL_LOW: PinMode = PinMode::new(Trigger::Level, Polarity::Low);
+    const EDGE_HIGH: PinMode = PinMode::new(Trigger::Edge, Polarity::High);
 
     /// Plays `event`, answering each action from `results`, and returns the
     /// actions in order.

@@ -22,14 +22,8 @@ use xen_passthrough::spec::ioapic::{PinMode, Polarity, Trigger};
 
 /// The modes, named by their index.
 const MODES: [PinMode; 2] = [
-    PinMode {
-        trigger: Trigger::Level,
-        polarity: Polarity::Low,
-    },
-    PinMode {
-        trigger: Trigger::Edge,
-        polarity: Polarity::High,
-    },
+    PinMode::new(Trigger::Level, Polarity::Low),
+    PinMode::new(Trigger::Edge, Polarity::High),
 ];
 
 const EEXIST: i32 = Errno::EEXIST.to_c();

@@ -27,7 +27,7 @@ const MODES: [PinMode; 4] = [
 ];
 
 const fn mode(trigger: Trigger, polarity: Polarity) -> PinMode {
-    PinMode { trigger, polarity }
+    PinMode::new(trigger, polarity)
 }
 
 /// What is in flight on a pin.

@@ -148,6 +148,8 @@ pub unsafe extern "C" fn xpt_gsi_complete(
     unsafe { with_pin(table, pin, action, |pin| pin.complete(Errno::check(rc))) };
 }
 
+// Inlined, as all it calls: what is left in each function is its own event.
+#[inline(always)]
 const fn begin(pin: &mut Pin, event: Result<Event, Errno>) -> Action {
     match event {
         Ok(event) => pin.begin(event),
@@ -159,6 +161,7 @@ const fn begin(pin: &mut Pin, event: Result<Event, Errno>) -> Action {
 ///
 /// # Safety
 /// As for `xpt_gsi_setup`.
+#[inline(always)]
 unsafe fn with_pin(
     table: *const GsiTable,
     pin: *mut Pin,

@@ -19,6 +19,10 @@
     reason = "this is the border to C; nowhere else is unsafe code allowed"
 )]
 
+use core::ffi::c_void;
+
+use zerocopy::FromBytes;
+
 use crate::errno::Errno;
 
 pub mod gsi;
@@ -40,16 +44,19 @@ unsafe fn put<T>(to: *mut T, value: T) {
     }
 }
 
-/// The argument of a hypercall as the bytes that C copied from the guest.
+/// The argument of a hypercall, as C copied it from the guest.
+///
+/// # Errors
+/// [`Errno::EINVAL`] for NULL.
 ///
 /// # Safety
-/// `from` is NULL or valid for reading `N` bytes.
-unsafe fn bytes<const N: usize>(from: *const core::ffi::c_void) -> Result<[u8; N], Errno> {
-    let from = from.cast::<[u8; N]>();
+/// `from` is NULL or valid for reading a `T`, at any alignment.
+unsafe fn argument<T: FromBytes>(from: *const c_void) -> Result<T, Errno> {
+    let from = from.cast::<T>();
     if from.is_null() {
         return Err(Errno::EINVAL);
     }
-    // SAFETY: not NULL, hence valid for reading by this function's contract;
-    // bytes have no alignment.
-    Ok(unsafe { from.read() })
+    // SAFETY: not NULL, hence valid for reading by this function's contract, and
+    // whatever the bytes are, they are a `T`.
+    Ok(unsafe { from.read_unaligned() })
 }

@@ -3,9 +3,9 @@
 
 use core::ffi::{c_int, c_void};
 
-use zerocopy::FromBytes;
+use static_assertions::const_assert_eq;
 
-use super::{bytes, put};
+use super::{argument, put};
 use crate::errno::{Errno, to_c};
 use crate::pirq::{self, Caller, Kind, Target, Verdict};
 use crate::spec::domctl::{GsiAction, GsiPermission};
@@ -28,6 +28,15 @@ pub const XPT_TARGET_PIRQS: u32 = 1 << 1;
 pub const XPT_PIRQ_PHYSICAL: c_int = 0;
 /// Verdict: a pirq of an interrupt that Xen emulates for the caller.
 pub const XPT_PIRQ_EMULATED: c_int = 1;
+
+const_assert_eq!(
+    PinMode::new(Trigger::Level, Polarity::High).bits() as u32,
+    XPT_GSI_LEVEL
+);
+const_assert_eq!(
+    PinMode::new(Trigger::Edge, Polarity::Low).bits() as u32,
+    XPT_GSI_ACTIVE_LOW
+);
 
 /// Pin mode: level triggered, else edge.
 pub const XPT_GSI_LEVEL: u32 = 1 << 0;
@@ -82,11 +91,7 @@ pub unsafe extern "C" fn xpt_setup_gsi_parse(
         return Errno::EINVAL.to_c();
     }
     // SAFETY: the contract of this function on `arg`.
-    let parsed = unsafe { bytes(arg) }.and_then(|bytes: [u8; size_of::<SetupGsi>()]| {
-        SetupGsi::read_from_bytes(&bytes)
-            .map_err(|_| Errno::EINVAL)?
-            .parse(nr_gsis)
-    });
+    let parsed = unsafe { argument::<SetupGsi>(arg) }.and_then(|call| call.parse(nr_gsis));
     match parsed {
         Ok((number, wired)) => {
             // SAFETY: the contract of this function on `gsi`.
@@ -119,10 +124,8 @@ pub unsafe extern "C" fn xpt_gsi_permission_parse(
         return Errno::EINVAL.to_c();
     }
     // SAFETY: the contract of this function on `arg`.
-    let parsed = unsafe { bytes(arg) }.and_then(|bytes: [u8; size_of::<GsiPermission>()]| {
-        let call = GsiPermission::read_from_bytes(&bytes).map_err(|_| Errno::EINVAL)?;
-        Ok((call.gsi, call.action()?))
-    });
+    let parsed =
+        unsafe { argument::<GsiPermission>(arg) }.and_then(|call| Ok((call.gsi, call.action()?)));
     match parsed {
         Ok((number, action)) => {
             // SAFETY: the contract of this function on `gsi`.
@@ -169,11 +172,7 @@ pub unsafe extern "C" fn xpt_pci_device_reset_parse(arg: *const c_void, sbdf: *m
         return Errno::EINVAL.to_c();
     }
     // SAFETY: the contract of this function on `arg`.
-    let parsed = unsafe { bytes(arg) }.and_then(|bytes: [u8; size_of::<PciDeviceReset>()]| {
-        PciDeviceReset::read_from_bytes(&bytes)
-            .map_err(|_| Errno::EINVAL)?
-            .parse()
-    });
+    let parsed = unsafe { argument::<PciDeviceReset>(arg) }.and_then(|call| call.parse());
     match parsed {
         Ok((function, _kind)) => {
             // SAFETY: the contract of this function on `sbdf`.
@@ -233,32 +232,13 @@ const fn grant_to_c(action: GsiAction) -> u32 {
 
 /// A pin mode as C takes it (`XPT_GSI_*`).
 pub(super) const fn mode_to_c(mode: PinMode) -> u32 {
-    let level = match mode.trigger {
-        Trigger::Edge => 0,
-        Trigger::Level => XPT_GSI_LEVEL,
-    };
-    let low = match mode.polarity {
-        Polarity::High => 0,
-        Polarity::Low => XPT_GSI_ACTIVE_LOW,
-    };
-    level | low
+    mode.bits() as u32
 }
 
 /// A pin mode as C passes it (`XPT_GSI_*`).
 pub(super) const fn mode_from_c(mode: u32) -> Result<PinMode, Errno> {
-    if mode & !(XPT_GSI_LEVEL | XPT_GSI_ACTIVE_LOW) != 0 {
-        return Err(Errno::EINVAL);
+    match PinMode::from_bits(mode) {
+        Some(mode) => Ok(mode),
+        None => Err(Errno::EINVAL),
     }
-    Ok(PinMode {
-        trigger: if mode & XPT_GSI_LEVEL != 0 {
-            Trigger::Level
-        } else {
-            Trigger::Edge
-        },
-        polarity: if mode & XPT_GSI_ACTIVE_LOW != 0 {
-            Polarity::Low
-        } else {
-            Polarity::High
-        },
-    })
 }

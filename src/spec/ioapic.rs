@@ -53,18 +53,17 @@ impl RedirectionEntry {
 
     /// How the pin is wired.
     pub const fn mode(self) -> PinMode {
-        PinMode {
-            trigger: if self.contains(Self::LEVEL) {
-                Trigger::Level
-            } else {
-                Trigger::Edge
-            },
-            polarity: if self.contains(Self::ACTIVE_LOW) {
-                Polarity::Low
-            } else {
-                Polarity::High
-            },
-        }
+        let trigger = if self.contains(Self::LEVEL) {
+            Trigger::Level
+        } else {
+            Trigger::Edge
+        };
+        let polarity = if self.contains(Self::ACTIVE_LOW) {
+            Polarity::Low
+        } else {
+            Polarity::High
+        };
+        PinMode::new(trigger, polarity)
     }
 }
 
@@ -111,12 +110,51 @@ impl Polarity {
 }
 
 /// How a pin is wired: its trigger mode and polarity.
+///
+/// | bit | meaning                          |
+/// |-----|----------------------------------|
+/// | 0   | trigger: 0 edge, 1 level         |
+/// | 1   | polarity: 0 active high, 1 low   |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PinMode {
+pub struct PinMode(u8);
+
+impl PinMode {
+    /// The mode of this trigger and polarity.
+    pub const fn new(trigger: Trigger, polarity: Polarity) -> Self {
+        Self(trigger as u8 | (polarity as u8) << 1)
+    }
+
+    /// The mode that these bits are; `None` when any other is set.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits < 4 {
+            Some(Self(bits.to_le_bytes()[0]))
+        } else {
+            None
+        }
+    }
+
+    /// The bits, 0 to 3.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// Edge or level.
-    pub trigger: Trigger,
+    pub const fn trigger(self) -> Trigger {
+        if self.0 & 1 == 0 {
+            Trigger::Edge
+        } else {
+            Trigger::Level
+        }
+    }
+
     /// Active high or low.
-    pub polarity: Polarity,
+    pub const fn polarity(self) -> Polarity {
+        if self.0 & 2 == 0 {
+            Polarity::High
+        } else {
+            Polarity::Low
+        }
+    }
 }
 
 #[cfg(test)]
@@ -127,20 +165,25 @@ mod tests {
     fn entry_fields_are_where_the_datasheet_puts_them() {
         let entry = RedirectionEntry::from_bits_retain(0xa5 << 56 | 1 << 15 | 1 << 13 | 0x31);
         assert_eq!((entry.vector(), entry.destination()), (0x31, 0xa5));
-        assert_eq!(
-            entry.mode(),
-            PinMode {
-                trigger: Trigger::Level,
-                polarity: Polarity::Low
-            }
-        );
+        assert_eq!(entry.mode(), PinMode::new(Trigger::Level, Polarity::Low));
         assert_eq!(
             RedirectionEntry::MASKED.mode(),
-            PinMode {
-                trigger: Trigger::Edge,
-                polarity: Polarity::High
-            }
+            PinMode::new(Trigger::Edge, Polarity::High)
         );
+    }
+
+    #[test]
+    fn mode_bits_are_trigger_and_polarity() {
+        for bits in 0..4u32 {
+            let mode = PinMode::from_bits(bits).unwrap();
+            assert_eq!(u32::from(mode.bits()), bits);
+            assert_eq!(PinMode::new(mode.trigger(), mode.polarity()), mode);
+            assert_eq!(mode.trigger() == Trigger::Level, bits & 1 != 0);
+            assert_eq!(mode.polarity() == Polarity::Low, bits & 2 != 0);
+        }
+        for bit in 2..32 {
+            assert_eq!(PinMode::from_bits(1 << bit), None);
+        }
     }
 
     #[test]

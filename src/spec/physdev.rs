@@ -278,7 +278,7 @@ impl SetupGsi {
             return Err(Errno::EINVAL);
         };
         match (Trigger::new(self.triggering), Polarity::new(self.polarity)) {
-            (Some(trigger), Some(polarity)) => Ok((gsi, PinMode { trigger, polarity })),
+            (Some(trigger), Some(polarity)) => Ok((gsi, PinMode::new(trigger, polarity))),
             (None, _) | (_, None) => Err(Errno::EINVAL),
         }
     }
@@ -441,10 +441,7 @@ mod tests {
             polarity: 0,
             pad0: 0xffff,
         };
-        let mode = PinMode {
-            trigger: Trigger::Level,
-            polarity: Polarity::High,
-        };
+        let mode = PinMode::new(Trigger::Level, Polarity::High);
         assert_eq!(call.parse(24), Ok((Gsi::new(23, 24).unwrap(), mode)));
     }
 

@@ -25,12 +25,18 @@
 
 static struct xpt_gsi_table table;
 static struct xpt_gsi_pin *__ro_after_init pins;
+/* nr_irqs_gsi, or 0 if there was no memory: no GSI is in range then. */
+static unsigned int __ro_after_init nr_pins;
 
 static int __init cf_check xpt_gsi_init(void)
 {
     pins = xzalloc_array(struct xpt_gsi_pin, nr_irqs_gsi);
+    if ( !pins )
+        return -ENOMEM;
 
-    return pins ? 0 : -ENOMEM;
+    nr_pins = nr_irqs_gsi;
+
+    return 0;
 }
 __initcall(xpt_gsi_init);
 
@@ -47,7 +53,7 @@ int xpt_gsi_to_irq(unsigned int gsi)
 
     irq = gsi_2_irq(array_index_nospec(gsi, nr_irqs_gsi));
 
-    return irq ?: -EACCES;
+    return irq ?: -EINVAL;
 }
 
 /* Whether Xen has a handler of its own on the interrupt. */
@@ -181,9 +187,11 @@ static int execute(struct domain *d, unsigned int gsi,
     bool low = act->mode & XPT_GSI_ACTIVE_LOW;
     int irq = xpt_gsi_to_irq(gsi), rc;
 
+    /* An existing pin without an interrupt that could be asked for: IRQ 0. */
+    if ( irq == -EINVAL && mp_find_ioapic(gsi) >= 0 )
+        return -EBUSY;
     if ( irq < 0 )
-        /* IRQ 0 is Xen's own. */
-        return irq == -EACCES ? -EBUSY : irq;
+        return irq;
 
     switch ( act->kind )
     {
@@ -232,86 +240,111 @@ enum gsi_event {
     GSI_UNMAP,
 };
 
-static int run(struct domain *d, unsigned int gsi, enum gsi_event event,
-               unsigned int mode)
+/* A GSI below nr_pins and, but for GSI_UNMAP, the mode it is to have. */
+struct gsi_call {
+    unsigned int gsi;
+    unsigned int mode;
+};
+
+static always_inline void begin(enum gsi_event event,
+                                const struct gsi_call *call,
+                                struct xpt_gsi_action *act)
 {
-    struct xpt_gsi_pin *pin;
-    struct xpt_gsi_action act;
+    struct xpt_gsi_pin *pin = &pins[array_index_nospec(call->gsi, nr_pins)];
 
-    if ( !pins )
-        return -ENOMEM;
-
-    pin = &pins[array_index_nospec(gsi, nr_irqs_gsi)];
-
-    for ( ; ; )
+    switch ( event )
     {
-        switch ( event )
-        {
-        case GSI_SETUP:
-            xpt_gsi_setup(&table, pin, mode, &act);
-            break;
+    case GSI_SETUP:
+        xpt_gsi_setup(&table, pin, call->mode, act);
+        break;
 
-        case GSI_UNMASK:
-            xpt_gsi_unmask(&table, pin, mode, &act);
-            break;
+    case GSI_UNMASK:
+        xpt_gsi_unmask(&table, pin, call->mode, act);
+        break;
 
-        case GSI_UNMAP:
-            xpt_gsi_unmap(&table, pin, &act);
-            break;
-        }
+    case GSI_UNMAP:
+        xpt_gsi_unmap(&table, pin, act);
+        break;
+    }
+}
 
-        if ( act.kind != XPT_GSI_WAIT )
-            break;
+/* Out of line, so that an event with nothing to do is short. */
+static noinline int perform(struct domain *d, enum gsi_event event,
+                            const struct gsi_call *call,
+                            struct xpt_gsi_action *act)
+{
+    unsigned int gsi = array_index_nospec(call->gsi, nr_pins);
 
+    while ( act->kind == XPT_GSI_WAIT )
+    {
         /* Xen is not preempted: whoever is at work on the pin soon ends. */
         cpu_relax();
+        begin(event, call, act);
     }
 
     /* The pin was not touched: its mode is not the one that is asked for. */
-    if ( act.kind == XPT_GSI_DONE && act.rc == -EBUSY )
+    if ( act->kind == XPT_GSI_DONE && act->rc == -EBUSY )
         gprintk(XENLOG_WARNING,
                 "xpt: GSI %u is set up with another trigger mode or polarity\n",
                 gsi);
 
-    while ( act.kind != XPT_GSI_DONE )
-        xpt_gsi_complete(&table, pin, execute(d, gsi, &act), &act);
+    while ( act->kind != XPT_GSI_DONE )
+        xpt_gsi_complete(&table, &pins[gsi], execute(d, gsi, act), act);
 
-    return act.rc;
+    return act->rc;
+}
+
+static always_inline int run(struct domain *d, enum gsi_event event,
+                             const struct gsi_call *call)
+{
+    struct xpt_gsi_action act;
+
+    begin(event, call, &act);
+
+    if ( likely(act.kind == XPT_GSI_DONE && act.rc != -EBUSY) )
+        return act.rc;
+
+    return perform(d, event, call, &act);
 }
 
 int xpt_setup_gsi(const void *arg)
 {
-    unsigned int gsi, mode;
-    int rc = xpt_setup_gsi_parse(arg, nr_irqs_gsi, &gsi, &mode);
+    struct gsi_call call;
+    int rc = xpt_setup_gsi_parse(arg, nr_pins, &call.gsi, &call.mode);
 
-    if ( !rc )
-        rc = xsm_resource_setup_gsi(XSM_PRIV, gsi);
+    if ( rc )
+        return rc;
 
-    return rc ?: run(current->domain, gsi, GSI_SETUP, mode);
+    rc = xsm_resource_setup_gsi(XSM_PRIV, call.gsi);
+    if ( rc )
+        return rc;
+
+    return run(current->domain, GSI_SETUP, &call);
 }
 
 int xpt_vioapic_unmask(unsigned int gsi, unsigned int trig, unsigned int pol)
 {
-    struct domain *currd = current->domain;
+    const struct gsi_call call = {
+        .gsi = gsi,
+        .mode = (trig ? XPT_GSI_LEVEL : 0) | (pol ? XPT_GSI_ACTIVE_LOW : 0),
+    };
 
-    ASSERT(is_hardware_domain(currd));
+    ASSERT(is_hardware_domain(current->domain));
 
-    if ( gsi >= nr_irqs_gsi )
-        return -EINVAL;
-
-    return run(currd, gsi, GSI_UNMASK, (trig ? XPT_GSI_LEVEL : 0) |
-                                       (pol ? XPT_GSI_ACTIVE_LOW : 0));
+    return gsi < nr_pins ? run(current->domain, GSI_UNMASK, &call) : -EINVAL;
 }
 
 bool xpt_owns_pirq(const struct domain *d, int pirq)
 {
     return is_hvm_domain(d) && is_hardware_domain(d) && !has_pirq(d) &&
-           pirq >= 0 && pirq < nr_irqs_gsi;
+           pirq >= 0 && pirq < nr_pins;
 }
 
 int xpt_unmap_gsi(struct domain *d, unsigned int gsi)
 {
-    return run(d, gsi, GSI_UNMAP, 0);
+    const struct gsi_call call = { .gsi = gsi };
+
+    return run(d, GSI_UNMAP, &call);
 }
 
 int xpt_domctl_gsi_permission(struct domain *d, const void *arg)

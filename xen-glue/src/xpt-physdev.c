@@ -9,14 +9,14 @@
 
 #include <asm/domain.h>
 
-static unsigned int caller_facts(const struct domain *d)
+static always_inline unsigned int caller_facts(const struct domain *d)
 {
     return (is_hvm_domain(d) ? XPT_CALLER_HVM : 0) |
            (is_hardware_domain(d) ? XPT_CALLER_HARDWARE : 0) |
            (has_pirq(d) ? XPT_CALLER_PIRQS : 0);
 }
 
-static unsigned int target_facts(const struct domain *d)
+static always_inline unsigned int target_facts(const struct domain *d)
 {
     return (d == current->domain ? XPT_TARGET_SELF : 0) |
            (has_pirq(d) ? XPT_TARGET_PIRQS : 0);
