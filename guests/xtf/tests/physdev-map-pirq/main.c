@@ -4,109 +4,15 @@
  * PIRQs: for other domains they work whether or not those have PIRQs, towards
  * itself they are refused.
  */
-#include "../xpt/xpt.h"
+#include "../xpt/domain.h"
 
 const char test_title[] = "PHYSDEVOP_{map,unmap}_pirq";
 const char xpt_test[] = "physdev-map-pirq";
 
 #define DOMID_HW        0
-#define DOMID_ABSENT    0x7000
 
 #define GSI_SELF        18
 #define GSI_OTHER       20
-
-/* HYPERVISOR_domctl is not a stable ABI: its version decides the layout. */
-#define DOMCTL_createdomain     1
-#define DOMCTL_destroydomain    2
-
-#define CDF_HVM_HAP     0x3
-
-#define EMU_LAPIC       0x001   /* What a PVH guest has. */
-#define EMU_HVM         0x1ff   /* A full HVM guest, without PIRQs. */
-#define EMU_USE_PIRQ    0x200
-
-struct domctl {
-    uint32_t cmd, version;
-    uint16_t domid, pad[3];
-    union {
-        struct {
-            uint32_t ssidref;
-            uint8_t handle[16];
-            uint32_t flags, iommu_opts, max_vcpus, max_evtchn_port;
-            int32_t max_grant_frames, max_maptrack_frames;
-            uint32_t grant_opts;
-            /*
-             * 0x15: vmtrace_size, cpupool_id, emulation_flags, misc_flags.
-             * 0x17: altp2m_opts before them.
-             */
-            uint32_t tail[5];
-        } create;
-        uint8_t size[128];
-    } u;
-};
-
-static const struct {
-    uint32_t version;
-    unsigned int emulation_flags; /* Index into tail[]. */
-} abis[] = {
-    { 0x15, 2 }, /* 4.17 */
-    { 0x17, 3 }, /* 4.20 */
-};
-
-static uint32_t domctl_version;
-
-/* Returns the new domain's domid or a negative errno value. */
-static long create_domain(uint32_t emulation_flags)
-{
-    unsigned int i;
-    long rc = -1;
-
-    for ( i = 0; i < ARRAY_SIZE(abis); ++i )
-    {
-        struct domctl op = {
-            .cmd     = DOMCTL_createdomain,
-            .version = abis[i].version,
-            .u.create = {
-                .flags               = CDF_HVM_HAP,
-                .max_vcpus           = 1,
-                .max_evtchn_port     = 1023,
-                .max_grant_frames    = -1, /* The hypervisor's default. */
-                .max_maptrack_frames = -1,
-                .grant_opts          = 1,
-            },
-        };
-
-        op.u.create.tail[abis[i].emulation_flags] = emulation_flags;
-
-        rc = HYPERCALL1(long, __HYPERVISOR_domctl, &op);
-        if ( rc == -13 ) /* Not this Xen's version. */
-            continue;
-
-        domctl_version = abis[i].version;
-
-        return rc ? rc : op.domid;
-    }
-
-    return rc;
-}
-
-static long destroy_domain(uint16_t domid)
-{
-    struct domctl op = {
-        .cmd     = DOMCTL_destroydomain,
-        .version = domctl_version,
-        .domid   = domid,
-    };
-    unsigned int tries = 1000;
-    long rc;
-
-    /* -85: not finished, Xen wants to be called again. */
-    do {
-        rc = HYPERCALL1(long, __HYPERVISOR_domctl, &op);
-    } while ( rc == -85 && --tries );
-
-    return rc;
-}
 
 static void check(const char *who, const char *what, long want, long rc)
 {
@@ -136,13 +42,13 @@ static void test_self(const char *who, uint16_t domid)
 
 static void test_other(const char *who, uint32_t emulation_flags)
 {
-    long domid = create_domain(emulation_flags);
+    long domid = xpt_domain_create(emulation_flags, XPT_CDF_HVM_HAP);
     int pirq = -1;
     long rc;
 
     /* Before 4.20 an HVM guest without PIRQs can only be a PVH one. */
     if ( domid == -95 )
-        domid = create_domain(EMU_LAPIC);
+        domid = xpt_domain_create(XPT_EMU_LAPIC, XPT_CDF_HVM_HAP);
     if ( domid < 0 )
         return xtf_error("Error: no domain for '%s': %ld\n", who, domid);
 
@@ -165,7 +71,7 @@ static void test_other(const char *who, uint32_t emulation_flags)
     check(who, "map-once-more", 0, rc);
     check(who, "unmap-once-more", 0, xpt_unmap_pirq(domid, pirq));
 
-    rc = destroy_domain(domid);
+    rc = xpt_domain_destroy(domid);
     if ( rc )
         xtf_error("Error: destroying d%ld: %ld\n", domid, rc);
 }
@@ -181,11 +87,12 @@ void test_main(void)
     test_self("own-domid", DOMID_HW);
 
     xpt_check_rc("absent-map", -3,
-                 map(DOMID_ABSENT, XPT_MAP_PIRQ_TYPE_GSI, GSI_OTHER));
-    xpt_check_rc("absent-unmap", -3, xpt_unmap_pirq(DOMID_ABSENT, GSI_OTHER));
+                 map(XPT_DOMID_ABSENT, XPT_MAP_PIRQ_TYPE_GSI, GSI_OTHER));
+    xpt_check_rc("absent-unmap", -3,
+                 xpt_unmap_pirq(XPT_DOMID_ABSENT, GSI_OTHER));
 
-    test_other("hvm-pirq", EMU_HVM | EMU_USE_PIRQ);
-    test_other("hvm-no-pirq", EMU_HVM);
+    test_other("hvm-pirq", XPT_EMU_HVM | XPT_EMU_USE_PIRQ);
+    test_other("hvm-no-pirq", XPT_EMU_HVM);
 
     /* Mapping for others does not open the way to itself. */
     test_self("self-after", DOMID_SELF);

@@ -6,6 +6,20 @@
 
 static unsigned int nr_checks, nr_failed;
 
+static void report(const char *name, const char *want, bool holds,
+                   const char *answer)
+{
+    ++nr_checks;
+    if ( holds )
+    {
+        printk("xpt-case %s/%s ok %s\n", xpt_test, name, answer);
+        return;
+    }
+
+    ++nr_failed;
+    printk("xpt-case %s/%s FAIL %s want %s\n", xpt_test, name, answer, want);
+}
+
 void xpt_check(const char *name, const char *want, const char *fmt, ...)
 {
     char answer[80];
@@ -15,15 +29,20 @@ void xpt_check(const char *name, const char *want, const char *fmt, ...)
     vsnprintf(answer, sizeof(answer), fmt, args);
     va_end(args);
 
-    ++nr_checks;
-    if ( !strcmp(answer, want) )
-    {
-        printk("xpt-case %s/%s ok %s\n", xpt_test, name, answer);
-        return;
-    }
+    report(name, want, !strcmp(answer, want), answer);
+}
 
-    ++nr_failed;
-    printk("xpt-case %s/%s FAIL %s want %s\n", xpt_test, name, answer, want);
+void xpt_check_if(const char *name, const char *want, bool holds,
+                  const char *fmt, ...)
+{
+    char answer[80];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(answer, sizeof(answer), fmt, args);
+    va_end(args);
+
+    report(name, want, holds, answer);
 }
 
 void xpt_check_rc(const char *name, long want, long rc)

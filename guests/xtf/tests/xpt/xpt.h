@@ -19,7 +19,12 @@ extern const char xpt_test[];
 void xpt_check(const char *name, const char *want, const char *fmt, ...)
     __printf(3, 4);
 
-/* As above, for the answer of a hypercall. */
+/* The same where @holds decides, and @want says in words what should. */
+void xpt_check_if(const char *name, const char *want, bool holds,
+                  const char *fmt, ...)
+    __printf(4, 5);
+
+/* For the answer of a hypercall. */
 void xpt_check_rc(const char *name, long want, long rc);
 
 /* Report the status of the whole test. */
@@ -97,6 +102,15 @@ static inline uint32_t xpt_read32(unsigned long addr)
 static inline void xpt_write32(unsigned long addr, uint32_t val)
 {
     *(volatile uint32_t *)addr = val;
+}
+
+static inline uint64_t xpt_rdtsc(void)
+{
+    uint32_t lo, hi;
+
+    asm volatile ( "rdtsc" : "=a" (lo), "=d" (hi) :: "memory" );
+
+    return lo | ((uint64_t)hi << 32);
 }
 
 /* QEMU's `edu` device: vendor and device, and registers of its BAR0. */
