@@ -132,6 +132,49 @@ pub(crate) const ROWS: &[Row] = &[
         vanilla: ["-38", "0"],
         xpt: "-22",
     },
+    Row {
+        problem: "3. the pin's own mode is ignored after a setup",
+        did: "setup_gsi edge triggered, unmasked the pin as level, raised the interrupt",
+        case: "vioapic-mode/setup-edge-unmask-level",
+        // Without setup_gsi the unmask is the first to register the GSI.
+        vanilla: ["arrived", "lost"],
+        xpt: "arrived",
+    },
+    Row {
+        problem: "3. a conflicting setup of a bound GSI passes for a repeated one",
+        did: "setup_gsi, level, of a GSI that is bound as edge triggered",
+        case: "vioapic-mode/edge-bound-setup-level",
+        vanilla: ["-38", "-17"],
+        xpt: "-16",
+    },
+    Row {
+        problem: "3. a GSI whose mapping failed once is lost for good",
+        did: "unmasked the pin while Xen had no memory, and again when it had",
+        case: "gsi-refused/map-retry",
+        vanilla: ["lost", "lost"],
+        xpt: "arrived",
+    },
+    Row {
+        problem: "3. the same when binding failed",
+        did: "unmasked an edge triggered pin while a guest had the GSI, and again later",
+        case: "gsi-refused/bind-retry",
+        vanilla: ["arrived", "lost"],
+        xpt: "arrived",
+    },
+    Row {
+        problem: "3. a device given back to dom0 is dead on INTx",
+        did: "setup_gsi, lent the GSI to a guest, took it back, unmasked",
+        case: "gsi-lent/set-up-given-back",
+        vanilla: ["arrived", "lost"],
+        xpt: "arrived",
+    },
+    Row {
+        problem: "3. there is no permission by GSI",
+        did: "XEN_DOMCTL_gsi_permission, then read what the guest may use",
+        case: "gsi-lent/permission-granted",
+        vanilla: ["{ }", "{ 21 }"],
+        xpt: "{ 21 }",
+    },
 ];
 
 /// Glob with `*` only.
