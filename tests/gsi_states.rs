@@ -11,9 +11,10 @@
     reason = "a helper of a test fails the test by panicking"
 )]
 
+mod document;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::path::Path;
 
 use xen_passthrough::errno::Errno;
 use xen_passthrough::gsi::{Action, Event, Pin, Stage};
@@ -267,34 +268,12 @@ fn tables(names: Names) -> [String; 2] {
     ]
 }
 
-/// Compares the part of the document between the marks of `name` with `made`.
-fn check(name: &str, made: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/states.md");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let open = format!("<!-- {name}: made by tests/gsi_states.rs -->\n\n");
-    let close = format!("\n<!-- end of {name} -->");
-    let (head, rest) = text
-        .split_once(&open)
-        .expect("the document has the opening mark");
-    let (table, tail) = rest
-        .split_once(&close)
-        .expect("the document has the closing mark");
-    if std::env::var_os("XPT_BLESS").is_some() {
-        std::fs::write(&path, format!("{head}{open}{made}{close}{tail}")).unwrap();
-        return;
-    }
-    assert_eq!(
-        table, made,
-        "{name} in docs/states.md: XPT_BLESS=1 cargo test --test gsi_states"
-    );
-}
-
 #[test]
 fn transitions_are_those_of_the_document() {
     let [m, other, ..] = MODES;
     let [rest, busy] = tables(Names { m, other });
-    check("a GSI at rest", &rest);
-    check("a GSI with a step in flight", &busy);
+    document::check("states", "gsi_states", "a GSI at rest", &rest);
+    document::check("states", "gsi_states", "a GSI with a step in flight", &busy);
 }
 
 #[test]

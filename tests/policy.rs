@@ -11,8 +11,9 @@
     reason = "a helper of a test fails the test by panicking"
 )]
 
+mod document;
+
 use std::fmt::Write as _;
-use std::path::Path;
 
 use xen_passthrough::errno::Errno;
 use xen_passthrough::ffi::physdev::{
@@ -114,32 +115,10 @@ fn pirq_table() -> String {
     out
 }
 
-/// Compares the part of the document between the marks of `name` with `made`.
-fn check(name: &str, made: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy.md");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let open = format!("<!-- {name}: made by tests/policy.rs -->\n\n");
-    let close = format!("\n<!-- end of {name} -->");
-    let (head, rest) = text
-        .split_once(&open)
-        .expect("the document has the opening mark");
-    let (table, tail) = rest
-        .split_once(&close)
-        .expect("the document has the closing mark");
-    if std::env::var_os("XPT_BLESS").is_some() {
-        std::fs::write(&path, format!("{head}{open}{made}{close}{tail}")).unwrap();
-        return;
-    }
-    assert_eq!(
-        table, made,
-        "{name} in docs/policy.md: XPT_BLESS=1 cargo test --test policy"
-    );
-}
-
 #[test]
 fn policy_is_the_one_of_the_document() {
-    check("the gate", &gate_table());
-    check("map and unmap", &pirq_table());
+    document::check("policy", "policy", "the gate", &gate_table());
+    document::check("policy", "policy", "map and unmap", &pirq_table());
 }
 
 #[test]
