@@ -69,7 +69,7 @@ impl Part {
 }
 
 /// One run of a command: what was made ready is made ready once.
-struct Session<'a> {
+struct Prepared<'a> {
     paths: &'a Paths,
     ready: Vec<Need>,
     object: Option<std::result::Result<(), String>>,
@@ -77,7 +77,7 @@ struct Session<'a> {
     hypervisors: BTreeMap<(Series, Kind), ()>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Prepared<'a> {
     fn new(paths: &'a Paths) -> Self {
         Self {
             paths,
@@ -242,7 +242,7 @@ pub(crate) fn judge_row(row: &Row, series: Series, kind: Kind, seen: &Seen<'_>) 
 /// `cargo xtask boot`: whether every row is as it should be.
 pub(crate) fn boot(paths: &Paths, all: &[Series]) -> Result<bool> {
     let start = Instant::now();
-    let boots = Session::new(paths).boot(all)?;
+    let boots = Prepared::new(paths).boot(all)?;
     let mut wrong = 0_usize;
     for &series in all {
         let (text, bad) = table::render(&boots, series);
@@ -272,10 +272,10 @@ pub(crate) fn test(paths: &Paths, only: Option<&str>) -> Result<bool> {
         Some(name) => vec![Part::find(name)?],
         None => Part::ALL.to_vec(),
     };
-    let mut session = Session::new(paths);
+    let mut prepared = Prepared::new(paths);
     let (mut passed, mut failed) = (0_usize, 0_usize);
     for part in parts {
-        let cases = judge(&mut session, part).unwrap_or_else(|error| {
+        let cases = judge(&mut prepared, part).unwrap_or_else(|error| {
             vec![Case::failed("run", format!("{error:#}").replace('\n', " "))]
         });
         run::check_stop()?;
@@ -301,8 +301,8 @@ pub(crate) fn test(paths: &Paths, only: Option<&str>) -> Result<bool> {
 
 /// `cargo xtask audit`: whether the object may be linked.
 pub(crate) fn audit(paths: &Paths) -> Result<bool> {
-    let mut session = Session::new(paths);
-    let built = session.object();
+    let mut prepared = Prepared::new(paths);
+    let built = prepared.object();
     if built.is_err() && !paths.archive().is_file() {
         return built.map(|()| false);
     }
@@ -315,11 +315,11 @@ pub(crate) fn audit(paths: &Paths) -> Result<bool> {
     Ok(cases.iter().all(|case| case.ok))
 }
 
-fn judge(session: &mut Session<'_>, part: Part) -> Result<Vec<Case>> {
+fn judge(prepared: &mut Prepared<'_>, part: Part) -> Result<Vec<Case>> {
     match part {
-        Part::Fmt => cargo_check(session, "fmt", &["fmt", "--all", "--check"]),
+        Part::Fmt => cargo_check(prepared, "fmt", &["fmt", "--all", "--check"]),
         Part::Clippy => cargo_check(
-            session,
+            prepared,
             "clippy",
             &[
                 "clippy",
@@ -330,21 +330,21 @@ fn judge(session: &mut Session<'_>, part: Part) -> Result<Vec<Case>> {
                 "warnings",
             ],
         ),
-        Part::Host => host(session),
-        Part::Ffi => ffi(session),
-        Part::Audit => audit_cases(session),
-        Part::Guest(series) => guest(session, series),
+        Part::Host => host(prepared),
+        Part::Ffi => ffi(prepared),
+        Part::Audit => audit_cases(prepared),
+        Part::Guest(series) => guest(prepared, series),
     }
 }
 
 /// A cargo command that only succeeds or fails.
-fn cargo_check(session: &mut Session<'_>, name: &str, args: &[&str]) -> Result<Vec<Case>> {
-    session.ensure(&[Need::Rust])?;
+fn cargo_check(prepared: &mut Prepared<'_>, name: &str, args: &[&str]) -> Result<Vec<Case>> {
+    prepared.ensure(&[Need::Rust])?;
     let step = Step::start(format!("cargo {name}"));
-    let log = session.paths.log(name)?;
+    let log = prepared.paths.log(name)?;
     let _ = fs::remove_file(&log);
     let mut cargo = run::command("cargo", args);
-    cargo.current_dir(&session.paths.root);
+    cargo.current_dir(&prepared.paths.root);
     let result = run::must(
         &mut cargo,
         &log,
@@ -364,10 +364,10 @@ fn cargo_check(session: &mut Session<'_>, name: &str, args: &[&str]) -> Result<V
 }
 
 /// The tests of the workspace, one case each.
-fn host(session: &mut Session<'_>) -> Result<Vec<Case>> {
-    session.ensure(&[Need::Rust])?;
+fn host(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
+    prepared.ensure(&[Need::Rust])?;
     let mut cases = cargo_test(
-        session.paths,
+        prepared.paths,
         "host",
         run::command("cargo", ["test", "--workspace", "--no-fail-fast"]),
     )?;
@@ -384,8 +384,8 @@ fn host(session: &mut Session<'_>) -> Result<Vec<Case>> {
         ],
     );
     loom.env("RUSTFLAGS", "--cfg loom")
-        .env("CARGO_TARGET_DIR", session.paths.out.join("loom"));
-    cases.extend(cargo_test(session.paths, "loom", loom)?);
+        .env("CARGO_TARGET_DIR", prepared.paths.out.join("loom"));
+    cases.extend(cargo_test(prepared.paths, "loom", loom)?);
     Ok(cases)
 }
 
@@ -444,15 +444,15 @@ fn test_cases(text: &str) -> Vec<Case> {
 }
 
 /// The C programs that call the library, with both compilers.
-fn ffi(session: &mut Session<'_>) -> Result<Vec<Case>> {
-    session.ensure(&[Need::Rust, Need::Build, Need::Fetch])?;
-    let paths = session.paths;
+fn ffi(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
+    prepared.ensure(&[Need::Rust, Need::Build, Need::Fetch])?;
+    let paths = prepared.paths;
     let (v4_17, _) = build::source_tree(paths, Series::V4_17)?;
     let (v4_20, _) = build::source_tree(paths, Series::V4_20)?;
     let mut cases = Vec::new();
     for compiler in ["gcc", "clang"] {
         if compiler == "clang"
-            && let Err(error) = session.ensure(&[Need::Clang])
+            && let Err(error) = prepared.ensure(&[Need::Clang])
         {
             cases.push(Case::failed("clang/run", format!("{error:#}")));
             continue;
@@ -489,13 +489,13 @@ fn ffi(session: &mut Session<'_>) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn audit_cases(session: &mut Session<'_>) -> Result<Vec<Case>> {
+fn audit_cases(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
     // The archive may be one that an earlier state of the source gave.
-    let _ = fs::remove_file(session.paths.archive());
-    session.object = None;
-    let built = session.object();
-    let mut cases = if session.paths.archive().is_file() {
-        build::audit(session.paths)?
+    let _ = fs::remove_file(prepared.paths.archive());
+    prepared.object = None;
+    let built = prepared.object();
+    let mut cases = if prepared.paths.archive().is_file() {
+        build::audit(prepared.paths)?
     } else {
         Vec::new()
     };
@@ -507,8 +507,8 @@ fn audit_cases(session: &mut Session<'_>) -> Result<Vec<Case>> {
 }
 
 /// Every guest test on both hypervisors of one series.
-fn guest(session: &mut Session<'_>, series: Series) -> Result<Vec<Case>> {
-    let boots = session
+fn guest(prepared: &mut Prepared<'_>, series: Series) -> Result<Vec<Case>> {
+    let boots = prepared
         .boot(&[series])
         .context("the guests could not boot")?;
     let mut cases = Vec::new();
