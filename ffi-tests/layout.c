@@ -73,14 +73,13 @@ static const char *setup_gsi_fields(void)
     const struct physdev_setup_gsi low = {
         .gsi = 0x1234, .triggering = 0, .polarity = 1,
     };
-    uint32_t gsi = 0, mode = 0;
-    int rc = xpt_setup_gsi_parse(&arg, 0x1235, &gsi, &mode);
+    struct xpt_setup_gsi_call call = xpt_setup_gsi_parse(&arg, 0x1235);
 
-    REQUIRE(!rc && gsi == 0x1234 && mode == XPT_GSI_LEVEL, "%d %#x %#x", rc,
-            gsi, mode);
-    rc = xpt_setup_gsi_parse(&low, 0x1235, &gsi, &mode);
-    REQUIRE(!rc && gsi == 0x1234 && mode == XPT_GSI_ACTIVE_LOW,
-            "%d %#x %#x", rc, gsi, mode);
+    REQUIRE(!call.rc && call.gsi == 0x1234 && call.mode == XPT_GSI_LEVEL,
+            "%d %#x %#x", call.rc, call.gsi, call.mode);
+    call = xpt_setup_gsi_parse(&low, 0x1235);
+    REQUIRE(!call.rc && call.gsi == 0x1234 && call.mode == XPT_GSI_ACTIVE_LOW,
+            "%d %#x %#x", call.rc, call.gsi, call.mode);
 
     return NULL;
 }

@@ -71,36 +71,42 @@ pub extern "C" fn xpt_unmap_pirq(caller: u32, target: u32) -> c_int {
     verdict(caller, target, pirq::unmap)
 }
 
+/// What an argument of `PHYSDEVOP_setup_gsi` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct SetupGsiCall {
+    /// 0, or `-EINVAL`, and then nothing else in here counts.
+    pub rc: i32,
+    /// The GSI.
+    pub gsi: u32,
+    /// Its mode, `XPT_GSI_*`.
+    pub mode: u32,
+}
+
 /// Reads the argument of `PHYSDEVOP_setup_gsi`, a `struct physdev_setup_gsi`
 /// copied from the guest, on a host with `nr_gsis` GSIs (`nr_irqs_gsi`).
 ///
-/// Returns 0 with the GSI and its mode (`XPT_GSI_*`), or `-EINVAL` for a GSI out
-/// of range, a trigger mode or polarity other than 0 and 1, or a NULL pointer.
+/// Returns `-EINVAL` in `rc` for a GSI out of range, a trigger mode or polarity
+/// other than 0 and 1, or a NULL pointer. By value, as it is what a call that
+/// changes nothing is mostly made of.
 ///
 /// # Safety
-/// `arg` is NULL or valid for reading 8 bytes; `gsi` and `mode` are NULL or
-/// valid for writing.
+/// `arg` is NULL or valid for reading 8 bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn xpt_setup_gsi_parse(
-    arg: *const c_void,
-    nr_gsis: u32,
-    gsi: *mut u32,
-    mode: *mut u32,
-) -> c_int {
-    if gsi.is_null() || mode.is_null() {
-        return Errno::EINVAL.to_c();
-    }
+pub unsafe extern "C" fn xpt_setup_gsi_parse(arg: *const c_void, nr_gsis: u32) -> SetupGsiCall {
     // SAFETY: the contract of this function on `arg`.
     let parsed = unsafe { argument::<SetupGsi>(arg) }.and_then(|call| call.parse(nr_gsis));
     match parsed {
-        Ok((number, wired)) => {
-            // SAFETY: the contract of this function on `gsi`.
-            unsafe { put(gsi, number.to_c()) };
-            // SAFETY: the contract of this function on `mode`.
-            unsafe { put(mode, mode_to_c(wired)) };
-            0
-        }
-        Err(errno) => errno.to_c(),
+        Ok((gsi, mode)) => SetupGsiCall {
+            rc: 0,
+            gsi: gsi.to_c(),
+            mode: mode_to_c(mode),
+        },
+        Err(errno) => SetupGsiCall {
+            rc: errno.to_c(),
+            gsi: 0,
+            mode: 0,
+        },
     }
 }
 

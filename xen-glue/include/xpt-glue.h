@@ -42,11 +42,11 @@ int xpt_vioapic_unmask(unsigned int gsi, unsigned int trig, unsigned int pol);
 int xpt_gsi_to_irq(unsigned int gsi);
 
 /*
- * Whether @pirq is one that @d's vIO-APIC was given, and how to take it away;
- * locks as for xpt_vioapic_unmask().
+ * Whether @pirq is one that @d's vIO-APIC may have been given, and how to take
+ * it away; locks as for xpt_vioapic_unmask(). Only the hardware domain's is.
  */
 bool xpt_owns_pirq(const struct domain *d, int pirq);
-int xpt_unmap_gsi(struct domain *d, unsigned int gsi);
+int xpt_unmap_gsi(unsigned int gsi);
 
 /* XEN_DOMCTL_gsi_permission for @d; @arg as copied from the caller. */
 int xpt_domctl_gsi_permission(struct domain *d, const void *arg);

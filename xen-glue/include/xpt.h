@@ -236,6 +236,25 @@ struct xpt_gsi_action
 };
 
 /**
+ * What an argument of `PHYSDEVOP_setup_gsi` says.
+ */
+struct xpt_setup_gsi_call
+{
+    /**
+     * 0, or `-EINVAL`, and then nothing else in here counts.
+     */
+    int32_t rc;
+    /**
+     * The GSI.
+     */
+    uint32_t gsi;
+    /**
+     * Its mode, `XPT_GSI_*`.
+     */
+    uint32_t mode;
+};
+
+/**
  * One BAR, shared with Xen's `header.c` as its `struct vpci_bar`.
  */
 struct xpt_bar
@@ -624,17 +643,15 @@ int xpt_unmap_pirq(uint32_t caller, uint32_t target);
  * Reads the argument of `PHYSDEVOP_setup_gsi`, a `struct physdev_setup_gsi`
  * copied from the guest, on a host with `nr_gsis` GSIs (`nr_irqs_gsi`).
  *
- * Returns 0 with the GSI and its mode (`XPT_GSI_*`), or `-EINVAL` for a GSI out
- * of range, a trigger mode or polarity other than 0 and 1, or a NULL pointer.
+ * Returns `-EINVAL` in `rc` for a GSI out of range, a trigger mode or polarity
+ * other than 0 and 1, or a NULL pointer. By value, as it is what a call that
+ * changes nothing is mostly made of.
  *
  * # Safety
- * `arg` is NULL or valid for reading 8 bytes; `gsi` and `mode` are NULL or
- * valid for writing.
+ * `arg` is NULL or valid for reading 8 bytes.
  */
-int xpt_setup_gsi_parse(const void *arg,
-                        uint32_t nr_gsis,
-                        uint32_t *gsi,
-                        uint32_t *mode);
+struct xpt_setup_gsi_call xpt_setup_gsi_parse(const void *arg,
+                                              uint32_t nr_gsis);
 
 /**
  * Reads the argument of `XEN_DOMCTL_gsi_permission`, a

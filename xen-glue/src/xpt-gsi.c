@@ -240,26 +240,20 @@ enum gsi_event {
     GSI_UNMAP,
 };
 
-/* A GSI below nr_pins and, but for GSI_UNMAP, the mode it is to have. */
-struct gsi_call {
-    unsigned int gsi;
-    unsigned int mode;
-};
-
-static always_inline void begin(enum gsi_event event,
-                                const struct gsi_call *call,
-                                struct xpt_gsi_action *act)
+/* @gsi is below nr_pins, @mode XPT_GSI_* and unused by GSI_UNMAP. */
+static always_inline void begin(enum gsi_event event, unsigned int gsi,
+                                unsigned int mode, struct xpt_gsi_action *act)
 {
-    struct xpt_gsi_pin *pin = &pins[array_index_nospec(call->gsi, nr_pins)];
+    struct xpt_gsi_pin *pin = &pins[array_index_nospec(gsi, nr_pins)];
 
     switch ( event )
     {
     case GSI_SETUP:
-        xpt_gsi_setup(&table, pin, call->mode, act);
+        xpt_gsi_setup(&table, pin, mode, act);
         break;
 
     case GSI_UNMASK:
-        xpt_gsi_unmask(&table, pin, call->mode, act);
+        xpt_gsi_unmask(&table, pin, mode, act);
         break;
 
     case GSI_UNMAP:
@@ -269,17 +263,16 @@ static always_inline void begin(enum gsi_event event,
 }
 
 /* Out of line, so that an event with nothing to do is short. */
-static noinline int perform(struct domain *d, enum gsi_event event,
-                            const struct gsi_call *call,
-                            struct xpt_gsi_action *act)
+static noinline int perform(enum gsi_event event, unsigned int gsi,
+                            unsigned int mode, struct xpt_gsi_action *act)
 {
-    unsigned int gsi = array_index_nospec(call->gsi, nr_pins);
+    gsi = array_index_nospec(gsi, nr_pins);
 
     while ( act->kind == XPT_GSI_WAIT )
     {
         /* Xen is not preempted: whoever is at work on the pin soon ends. */
         cpu_relax();
-        begin(event, call, act);
+        begin(event, gsi, mode, act);
     }
 
     /* The pin was not touched: its mode is not the one that is asked for. */
@@ -289,49 +282,47 @@ static noinline int perform(struct domain *d, enum gsi_event event,
                 gsi);
 
     while ( act->kind != XPT_GSI_DONE )
-        xpt_gsi_complete(&table, &pins[gsi], execute(d, gsi, act), act);
+        xpt_gsi_complete(&table, &pins[gsi],
+                         execute(hardware_domain, gsi, act), act);
 
     return act->rc;
 }
 
-static always_inline int run(struct domain *d, enum gsi_event event,
-                             const struct gsi_call *call)
+static always_inline int run(enum gsi_event event, unsigned int gsi,
+                             unsigned int mode)
 {
     struct xpt_gsi_action act;
 
-    begin(event, call, &act);
+    begin(event, gsi, mode, &act);
 
     if ( likely(act.kind == XPT_GSI_DONE && act.rc != -EBUSY) )
         return act.rc;
 
-    return perform(d, event, call, &act);
+    return perform(event, gsi, mode, &act);
 }
 
 int xpt_setup_gsi(const void *arg)
 {
-    struct gsi_call call;
-    int rc = xpt_setup_gsi_parse(arg, nr_pins, &call.gsi, &call.mode);
+    const struct xpt_setup_gsi_call call = xpt_setup_gsi_parse(arg, nr_pins);
+    int rc;
 
-    if ( rc )
-        return rc;
+    if ( call.rc )
+        return call.rc;
 
     rc = xsm_resource_setup_gsi(XSM_PRIV, call.gsi);
-    if ( rc )
-        return rc;
 
-    return run(current->domain, GSI_SETUP, &call);
+    return rc ?: run(GSI_SETUP, call.gsi, call.mode);
 }
 
 int xpt_vioapic_unmask(unsigned int gsi, unsigned int trig, unsigned int pol)
 {
-    const struct gsi_call call = {
-        .gsi = gsi,
-        .mode = (trig ? XPT_GSI_LEVEL : 0) | (pol ? XPT_GSI_ACTIVE_LOW : 0),
-    };
-
     ASSERT(is_hardware_domain(current->domain));
 
-    return gsi < nr_pins ? run(current->domain, GSI_UNMASK, &call) : -EINVAL;
+    if ( gsi >= nr_pins )
+        return -EINVAL;
+
+    return run(GSI_UNMASK, gsi, (trig ? XPT_GSI_LEVEL : 0) |
+                                (pol ? XPT_GSI_ACTIVE_LOW : 0));
 }
 
 bool xpt_owns_pirq(const struct domain *d, int pirq)
@@ -340,11 +331,9 @@ bool xpt_owns_pirq(const struct domain *d, int pirq)
            pirq >= 0 && pirq < nr_pins;
 }
 
-int xpt_unmap_gsi(struct domain *d, unsigned int gsi)
+int xpt_unmap_gsi(unsigned int gsi)
 {
-    const struct gsi_call call = { .gsi = gsi };
-
-    return run(d, GSI_UNMAP, &call);
+    return run(GSI_UNMAP, gsi, 0);
 }
 
 int xpt_domctl_gsi_permission(struct domain *d, const void *arg)
