@@ -70,27 +70,6 @@ static bool used_by_xen(unsigned int irq)
     return used;
 }
 
-static int register_gsi(unsigned int gsi, int irq, bool level, bool low)
-{
-    int rc, ioapic;
-
-    if ( used_by_xen(irq) )
-        return -EBUSY;
-
-    /* Xen has routed the pins of moved legacy interrupts when it booted. */
-    if ( irq == gsi )
-        return mp_register_gsi(gsi, level, low);
-
-    ioapic = mp_find_ioapic(gsi);
-    if ( ioapic < 0 )
-        return -EINVAL;
-
-    rc = io_apic_set_pin_mode(ioapic, gsi - io_apic_gsi_base(ioapic), irq,
-                              level, low);
-
-    return rc == -EBUSY ? -EEXIST : rc;
-}
-
 static int reprogram_gsi(unsigned int gsi, int irq, bool level, bool low)
 {
     int ioapic = mp_find_ioapic(gsi);
@@ -100,6 +79,22 @@ static int reprogram_gsi(unsigned int gsi, int irq, bool level, bool low)
 
     return io_apic_set_pin_mode(ioapic, gsi - io_apic_gsi_base(ioapic), irq,
                                 level, low);
+}
+
+static int register_gsi(unsigned int gsi, int irq, bool level, bool low)
+{
+    int rc;
+
+    if ( used_by_xen(irq) )
+        return -EBUSY;
+
+    if ( irq == gsi )
+        return mp_register_gsi(gsi, level, low);
+
+    /* Xen has routed the pins of moved legacy interrupts when it booted. */
+    rc = reprogram_gsi(gsi, irq, level, low);
+
+    return rc == -EBUSY ? -EEXIST : rc;
 }
 
 static int map_gsi(struct domain *d, unsigned int gsi, int irq)
