@@ -4,10 +4,12 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use sha2::{Digest, Sha256};
 
 use crate::{
     apt,
@@ -16,6 +18,9 @@ use crate::{
     run,
     series::Series,
 };
+
+/// Not in `PATH`, but of the same package as `apt-get`.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
 /// The source of one Xen release, as Debian ships it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,24 +31,33 @@ pub(crate) struct Tarball {
     pub(crate) version: String,
 }
 
+/// One way to get a tarball from an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// A Debian version that the archive's index lists.
+    Index(String),
+    /// The known tarball's address; the pool keeps files that the index no longer lists.
+    Pool(String),
+}
+
 /// Gives the tarball of `series`, from the cache where it is there.
 pub(crate) fn fetch(paths: &Paths, series: Series) -> Result<Tarball> {
     let keep = paths.cache.join("src");
-    if let Some(tarball) = cached(&keep, series) {
+    if let Some(tarball) = cached(&keep, series)? {
         return Ok(tarball);
     }
     let step = Step::start(format!("Xen {}: fetch the source", series.name()));
     paths::make_dir(&keep)?;
     let _lock = lock(&paths.cache.join("fetch.lock"))?;
-    if let Some(tarball) = cached(&keep, series) {
+    if let Some(tarball) = cached(&keep, series)? {
         step.done("another run fetched it");
         return Ok(tarball);
     }
     let tarball = download(paths, series, &keep, &step).map_err(|error| {
         anyhow!(
-            "cannot fetch Xen {}: {error:#}; run the command again, or put xen_{}.orig.tar.xz into {}",
+            "cannot fetch Xen {}: {error:#}; run the command again, or put {} into {}",
             series.name(),
-            upstream(series.known()),
+            known_tarball(series),
             keep.display()
         )
     })?;
@@ -74,9 +88,11 @@ pub(crate) fn unpack(tarball: &Tarball, dir: &Path, log: &Path, step: &Step) -> 
 }
 
 /// The best tarball of `series` in `dir`: the known one, else the newest file.
-fn cached(dir: &Path, series: Series) -> Option<Tarball> {
-    let mut found: Vec<(bool, Option<std::time::SystemTime>, Tarball)> = fs::read_dir(dir)
-        .ok()?
+fn cached(dir: &Path, series: Series) -> Result<Option<Tarball>> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(None);
+    };
+    let mut found: Vec<(bool, Option<std::time::SystemTime>, Tarball)> = entries
         .flatten()
         .filter_map(|entry| {
             let version = tarball_version(entry.file_name().to_str()?)?.to_owned();
@@ -89,17 +105,48 @@ fn cached(dir: &Path, series: Series) -> Option<Tarball> {
         })
         .collect();
     found.sort_by_key(|(known, time, _)| (*known, *time));
-    found.pop().map(|(_, _, tarball)| tarball)
+    let Some((_, _, tarball)) = found.pop() else {
+        return Ok(None);
+    };
+    check(&tarball, series).with_context(|| {
+        format!(
+            "remove {} and run the command again",
+            tarball.file.display()
+        )
+    })?;
+    Ok(Some(tarball))
 }
 
-/// Asks each archive of the machine for the versions it has, and takes the first that comes.
+/// An error where `tarball` has the known version but is another file.
+fn check(tarball: &Tarball, series: Series) -> Result<()> {
+    if tarball.version != upstream(series.known()) {
+        return Ok(());
+    }
+    let bytes = fs::read(&tarball.file)
+        .with_context(|| format!("cannot read {}", tarball.file.display()))?;
+    let sha256: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if sha256 != series.known_sha256() {
+        bail!(
+            "it is not Debian's {}: its SHA-256 is {sha256}, not {}",
+            known_tarball(series),
+            series.known_sha256()
+        );
+    }
+    Ok(())
+}
+
+/// Asks each archive of the machine in turn, and takes the first tarball that comes.
 fn download(paths: &Paths, series: Series, keep: &Path, step: &Step) -> Result<Tarball> {
     for tool in ["apt-get", "apt-cache"] {
         if run::find_program(tool).is_none() {
             bail!("there is no {tool} on this machine");
         }
     }
-    let mut last = None;
+    // Archives come most likely first, so the first error tells most.
+    let mut first = None;
     for (number, archive) in apt::archives(Path::new("/etc/apt"))?.iter().enumerate() {
         let dir = paths
             .cache
@@ -107,11 +154,11 @@ fn download(paths: &Paths, series: Series, keep: &Path, step: &Step) -> Result<T
             .join(format!("{}-{number}", series.suite()));
         match from_archive(paths, series, archive, &dir, keep, step) {
             Ok(tarball) => return Ok(tarball),
-            Err(error) => last = last.or(Some(error)),
+            Err(error) => first = first.or(Some(error)),
         }
         run::check_stop()?;
     }
-    Err(last.unwrap_or_else(|| anyhow!("no archive to ask")))
+    Err(first.unwrap_or_else(|| anyhow!("no archive to ask")))
 }
 
 fn from_archive(
@@ -129,8 +176,53 @@ fn from_archive(
         command.env("APT_CONFIG", &config);
         command
     };
+    // Without an index the pool may still have the known tarball.
+    let (versions, mut first) = match listed(series, archive, &apt, &log, step) {
+        Ok(versions) => (versions, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    run::check_stop()?;
+    // The first error is the one to show: it is about the index or the known version.
+    for attempt in attempts(versions, &archive.uris, series) {
+        let part = dir.join("download");
+        paths::remove_dir(&part)?;
+        paths::make_dir(&part)?;
+        let (mut get, what) = match &attempt {
+            Attempt::Index(version) => {
+                let package = format!("xen={version}");
+                let options = ["-q", "source", "--download-only", "--tar-only", &package];
+                let what = format!("apt-get source {package}");
+                (apt("apt-get", &options), what)
+            }
+            Attempt::Pool(url) => {
+                let file = known_tarball(series);
+                let hash = format!("SHA256:{}", series.known_sha256());
+                let options = ["-q", "download-file", url, &file, &hash];
+                (apt(APT_HELPER, &options), format!("download of {file}"))
+            }
+        };
+        get.current_dir(&part);
+        let taken =
+            run::must(&mut get, &log, step, &what).and_then(|()| take(&part, keep, series, &what));
+        match taken {
+            Ok(tarball) => return Ok(tarball),
+            Err(error) => first = first.or(Some(error)),
+        }
+        run::check_stop()?;
+    }
+    Err(first.unwrap_or_else(|| anyhow!("an archive of apt's sources has no address")))
+}
+
+/// The Debian versions of `series` that the archive's index lists.
+fn listed(
+    series: Series,
+    archive: &apt::Archive,
+    apt: &impl Fn(&str, &[&str]) -> Command,
+    log: &Path,
+    step: &Step,
+) -> Result<Vec<String>> {
     let update = &mut apt("apt-get", &["-q", "update"]);
-    run::must(update, &log, step, "apt-get update").map_err(|error| {
+    run::must(update, log, step, "apt-get update").map_err(|error| {
         anyhow!(
             "the Debian archive {} does not answer for {} ({error:#}); check the network",
             archive.uris,
@@ -159,28 +251,11 @@ fn from_archive(
             crate::series::supported()
         );
     }
-    let mut last = None;
-    for version in versions {
-        let part = dir.join("download");
-        paths::remove_dir(&part)?;
-        paths::make_dir(&part)?;
-        let package = format!("xen={version}");
-        let mut get = apt(
-            "apt-get",
-            &["-q", "source", "--download-only", "--tar-only", &package],
-        );
-        get.current_dir(&part);
-        match run::must(&mut get, &log, step, &format!("apt-get source {package}")) {
-            Ok(()) => return take(&part, keep, series),
-            Err(error) => last = Some(error),
-        }
-        run::check_stop()?;
-    }
-    Err(last.unwrap_or_else(|| anyhow!("no version to try")))
+    Ok(versions)
 }
 
-/// Moves what apt downloaded, and checked against its index, to its place.
-fn take(part: &Path, keep: &Path, series: Series) -> Result<Tarball> {
+/// Moves what was downloaded to its place.
+fn take(part: &Path, keep: &Path, series: Series, what: &str) -> Result<Tarball> {
     for entry in fs::read_dir(part)?.flatten() {
         let name = entry.file_name();
         let Some(version) = name.to_str().and_then(tarball_version) else {
@@ -189,15 +264,18 @@ fn take(part: &Path, keep: &Path, series: Series) -> Result<Tarball> {
         if Series::of_version(version) != Some(series) {
             continue;
         }
-        let file = keep.join(&name);
-        fs::rename(entry.path(), &file)
-            .with_context(|| format!("cannot write {}", file.display()))?;
-        return Ok(Tarball {
-            file,
+        let mut tarball = Tarball {
+            file: entry.path(),
             version: version.to_owned(),
-        });
+        };
+        check(&tarball, series).with_context(|| format!("{what} brought a wrong file"))?;
+        let file = keep.join(&name);
+        fs::rename(&tarball.file, &file)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        tarball.file = file;
+        return Ok(tarball);
     }
-    bail!("apt-get source brought no xen_*.orig.tar.*");
+    bail!("{what} brought no xen_*.orig.tar.*");
 }
 
 /// Waits for other runs that hold `file`.
@@ -251,12 +329,40 @@ fn source_versions(text: &str) -> Vec<String> {
     versions
 }
 
-/// The versions of `series` to try, in order: the known one first, it is what the patches fit.
+/// The versions of `series` among those of `apt-cache showsrc`.
 fn candidates(text: &str, series: Series) -> Vec<String> {
     let mut versions = source_versions(text);
     versions.retain(|version| Series::of_version(upstream(version)) == Some(series));
-    versions.sort_by_key(|version| version != series.known());
     versions
+}
+
+/// The file name of the tarball that the patches were made against.
+fn known_tarball(series: Series) -> String {
+    format!("xen_{}.orig.tar.xz", upstream(series.known()))
+}
+
+/// Where the pool of the archive at `uri` has the known tarball.
+fn pool_url(uri: &str, series: Series) -> String {
+    // A bare `+` may be read as a space.
+    let file = known_tarball(series).replace('+', "%2b");
+    format!("{}/pool/main/x/xen/{file}", uri.trim_end_matches('/'))
+}
+
+/// What to try, in order: the known version, which the patches fit, by the index
+/// where that lists it and at each of `uris`, then the other `versions`.
+fn attempts(versions: Vec<String>, uris: &str, series: Series) -> Vec<Attempt> {
+    let pool = uris
+        .split_whitespace()
+        .map(|uri| Attempt::Pool(pool_url(uri, series)));
+    let (known, others): (Vec<_>, Vec<_>) = versions
+        .into_iter()
+        .partition(|version| version == series.known());
+    known
+        .into_iter()
+        .map(Attempt::Index)
+        .chain(pool)
+        .chain(others.into_iter().map(Attempt::Index))
+        .collect()
 }
 
 #[cfg(test)]
@@ -284,29 +390,79 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_of_the_series_with_the_known_one_first() {
+    fn candidates_are_of_the_series_without_repeats() {
         let text = "Package: xen\nVersion: 4.20.9-1\n\nPackage: xen\n\
                     Version: 4.20.3+127-gc42374a105-0+deb13u1\n\nVersion: 4.21.0-1\nVersion: 4.20.9-1\n";
         assert_eq!(
             candidates(text, Series::V4_20),
-            ["4.20.3+127-gc42374a105-0+deb13u1", "4.20.9-1"]
+            ["4.20.9-1", "4.20.3+127-gc42374a105-0+deb13u1"]
         );
         assert!(candidates(text, Series::V4_17).is_empty());
     }
 
     #[test]
-    fn cache_prefers_the_known_version() {
+    fn pool_url_escapes_plus_and_doubles_no_slash() {
+        let url =
+            "http://a.example/debian/pool/main/x/xen/xen_4.20.3%2b127-gc42374a105.orig.tar.xz";
+        assert_eq!(pool_url("http://a.example/debian", Series::V4_20), url);
+        assert_eq!(pool_url("http://a.example/debian/", Series::V4_20), url);
+    }
+
+    #[test]
+    fn attempts_go_from_the_known_version_to_the_others() {
+        let index = |version: &str| Attempt::Index(version.to_owned());
+        let pool = |uri| Attempt::Pool(pool_url(uri, Series::V4_20));
+        let known = Series::V4_20.known();
+        let of = |versions: &[&str], uris| {
+            let versions = versions.iter().map(|&version| version.to_owned());
+            attempts(versions.collect(), uris, Series::V4_20)
+        };
+        assert_eq!(
+            of(&["4.20.9-1", known, "4.20.8-1"], "http://a\n http://b/"),
+            [
+                index(known),
+                pool("http://a"),
+                pool("http://b"),
+                index("4.20.9-1"),
+                index("4.20.8-1")
+            ]
+        );
+        assert_eq!(
+            of(&["4.20.9-1"], "http://a"),
+            [pool("http://a"), index("4.20.9-1")]
+        );
+        assert_eq!(of(&[], "http://a"), [pool("http://a")]);
+    }
+
+    #[test]
+    fn cache_prefers_the_known_version_and_checks_it() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(cached(dir.path(), Series::V4_17), None);
+        let cached = |series| cached(dir.path(), series);
+        assert_eq!(cached(Series::V4_17).unwrap(), None);
         fs::write(dir.path().join("xen_4.17.9.orig.tar.xz"), "x").unwrap();
-        assert_eq!(cached(dir.path(), Series::V4_17).unwrap().version, "4.17.9");
-        fs::write(
-            dir.path().join("xen_4.17.5+72-g01140da4e8.orig.tar.xz"),
-            "x",
-        )
-        .unwrap();
-        let best = cached(dir.path(), Series::V4_17).unwrap();
-        assert_eq!(best.version, "4.17.5+72-g01140da4e8");
-        assert_eq!(cached(dir.path(), Series::V4_20), None);
+        let other = cached(Series::V4_17).unwrap().unwrap();
+        assert_eq!(other.version, "4.17.9");
+        let known = dir.path().join(known_tarball(Series::V4_17));
+        fs::write(&known, "x").unwrap();
+        let error = format!("{:#}", cached(Series::V4_17).unwrap_err());
+        let start = format!("remove {} and run the command again: ", known.display());
+        assert!(error.starts_with(&start), "{error}");
+        assert_eq!(error.lines().count(), 1);
+        assert_eq!(cached(Series::V4_20).unwrap(), None);
+    }
+
+    #[test]
+    fn known_version_with_other_content_is_not_taken() {
+        let (part, keep) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let take = || take(part.path(), keep.path(), Series::V4_20, "the test");
+        assert!(take().is_err());
+        let known = known_tarball(Series::V4_20);
+        fs::write(part.path().join(&known), "x").unwrap();
+        assert!(take().is_err());
+        assert!(!keep.path().join(&known).exists());
+        fs::remove_file(part.path().join(&known)).unwrap();
+        fs::write(part.path().join("xen_4.20.9.orig.tar.xz"), "x").unwrap();
+        assert_eq!(take().unwrap().version, "4.20.9");
+        assert!(keep.path().join("xen_4.20.9.orig.tar.xz").exists());
     }
 }
