@@ -72,6 +72,15 @@ static inline void hypercall_yield(void)
 }
 
 /* Port I/O. */
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t val;
+
+    asm volatile ( "inb %w1, %b0" : "=a" (val) : "Nd" (port) );
+
+    return val;
+}
+
 static inline uint16_t inw(uint16_t port)
 {
     uint16_t val;
@@ -88,6 +97,11 @@ static inline uint32_t inl(uint16_t port)
     asm volatile ( "inl %w1, %k0" : "=a" (val) : "Nd" (port) );
 
     return val;
+}
+
+static inline void outb(uint8_t val, uint16_t port)
+{
+    asm volatile ( "outb %b0, %w1" :: "a" (val), "Nd" (port) );
 }
 
 static inline void outw(uint16_t val, uint16_t port)

@@ -6,7 +6,7 @@
 #ifndef XPT_LINE_H
 #define XPT_LINE_H
 
-#include "xpt.h"
+#include "pci.h"
 
 #define XPT_EDGE        0
 #define XPT_LEVEL       1

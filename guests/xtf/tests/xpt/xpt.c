@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "xpt.h"
 
-#define PCI_CF8         0xcf8
-#define PCI_CFC         0xcfc
-
 static unsigned int nr_checks, nr_failed;
 
 static void report(const char *name, const char *want, bool holds,
@@ -92,65 +89,6 @@ long xpt_setup_gsi(int gsi, uint8_t triggering, uint8_t polarity)
     };
 
     return hypercall_physdev_op(XPT_PHYSDEVOP_setup_gsi, &setup);
-}
-
-long xpt_pci_device_reset(uint8_t bus, uint8_t devfn, uint32_t flags)
-{
-    struct xpt_pci_device_reset reset = {
-        .bus   = bus,
-        .devfn = devfn,
-        .flags = flags,
-    };
-
-    return hypercall_physdev_op(XPT_PHYSDEVOP_pci_device_reset, &reset);
-}
-
-static void pci_select(uint8_t devfn, uint8_t reg)
-{
-    outl(0x80000000u | (devfn << 8) | (reg & ~3u), PCI_CF8);
-}
-
-uint32_t xpt_pci_read32(uint8_t devfn, uint8_t reg)
-{
-    pci_select(devfn, reg);
-
-    return inl(PCI_CFC);
-}
-
-uint16_t xpt_pci_read16(uint8_t devfn, uint8_t reg)
-{
-    pci_select(devfn, reg);
-
-    return inw(PCI_CFC + (reg & 2));
-}
-
-void xpt_pci_write32(uint8_t devfn, uint8_t reg, uint32_t val)
-{
-    pci_select(devfn, reg);
-    outl(val, PCI_CFC);
-}
-
-void xpt_pci_write16(uint8_t devfn, uint8_t reg, uint16_t val)
-{
-    pci_select(devfn, reg);
-    outw(val, PCI_CFC + (reg & 2));
-}
-
-uint8_t xpt_pci_cap(uint8_t devfn, uint8_t id)
-{
-    uint8_t pos = xpt_pci_read32(devfn, PCI_CAPS) & 0xfc;
-    unsigned int ttl = 48; /* As many as fit: the list may be a ring. */
-
-    while ( pos >= 0x40 && ttl-- )
-    {
-        uint16_t cap = xpt_pci_read16(devfn, pos);
-
-        if ( (cap & 0xff) == id )
-            return pos;
-        pos = (cap >> 8) & 0xfc;
-    }
-
-    return 0;
 }
 
 /*

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Shared by the tests of PCI passthrough for a PVH hardware domain: the form
- * of the answers, the parts of Xen's interface which XTF's headers lack, and
- * PCI configuration space.
+ * of the answers, and the parts of Xen's interface which XTF's headers lack.
  */
 #ifndef XPT_H
 #define XPT_H
@@ -58,41 +57,10 @@ struct xpt_setup_gsi {
     uint8_t polarity;           /* 0 active high, 1 active low */
 };
 
-#define XPT_RESET_FLR   3
-
-struct xpt_pci_device_reset {
-    uint16_t seg;
-    uint8_t bus, devfn;
-    uint32_t flags;
-};
-
 /* @pirq: in the one to ask for or -1, out the one given. */
 long xpt_map_pirq(uint16_t domid, int type, int index, int *pirq);
 long xpt_unmap_pirq(uint16_t domid, int pirq);
 long xpt_setup_gsi(int gsi, uint8_t triggering, uint8_t polarity);
-long xpt_pci_device_reset(uint8_t bus, uint8_t devfn, uint32_t flags);
-
-/* PCI configuration space of bus 0. */
-#define XPT_DEVFN(slot)         ((slot) << 3)
-
-#define PCI_ID                  0x00
-#define PCI_COMMAND             0x04
-#define  PCI_COMMAND_MEMORY     0x0002
-#define  PCI_COMMAND_MASTER     0x0004
-#define PCI_BAR0                0x10
-#define PCI_CAPS                0x34
-
-#define PCI_CAP_ID_MSI          0x05
-#define PCI_CAP_ID_EXP          0x10
-#define PCI_CAP_ID_MSIX         0x11
-
-uint32_t xpt_pci_read32(uint8_t devfn, uint8_t reg);
-uint16_t xpt_pci_read16(uint8_t devfn, uint8_t reg);
-void xpt_pci_write32(uint8_t devfn, uint8_t reg, uint32_t val);
-void xpt_pci_write16(uint8_t devfn, uint8_t reg, uint16_t val);
-
-/* Offset of a capability, 0 if the device has none. */
-uint8_t xpt_pci_cap(uint8_t devfn, uint8_t id);
 
 static inline uint32_t xpt_read32(unsigned long addr)
 {
@@ -112,12 +80,6 @@ static inline uint64_t xpt_rdtsc(void)
 
     return lo | ((uint64_t)hi << 32);
 }
-
-/* QEMU's `edu` device: vendor and device, and registers of its BAR0. */
-#define EDU_ID                  0x11e81234u
-#define EDU_STATUS              0x24
-#define EDU_RAISE               0x60
-#define EDU_ACK                 0x64
 
 /* The local APIC, which has to be on for an interrupt to arrive. */
 #define LAPIC_BASE              0xfee00000ul
