@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     glue::{self, Plan},
+    machine::Machine,
     paths::{self, Kind, Paths},
     progress::Step,
     report::Case,
@@ -211,6 +212,8 @@ pub(crate) struct Guest {
     pub(crate) name: String,
     /// The kernel to boot as dom0.
     pub(crate) image: PathBuf,
+    /// What it needs besides what every test has.
+    pub(crate) machine: Machine,
 }
 
 /// Builds every guest test.
@@ -235,7 +238,12 @@ pub(crate) fn guests(paths: &Paths) -> Result<Vec<Guest>> {
                 log.display()
             );
         }
-        guests.push(Guest { name, image });
+        let machine = Machine::read(&source.join("tests").join(&name).join("machine"))?;
+        guests.push(Guest {
+            name,
+            image,
+            machine,
+        });
     }
     step.done(&format!("{} kernels", guests.len()));
     Ok(guests)

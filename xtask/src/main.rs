@@ -11,6 +11,7 @@ mod apt;
 mod build;
 mod glue;
 mod guest;
+mod machine;
 mod parts;
 mod paths;
 mod prereq;

@@ -21,6 +21,7 @@ use nix::sys::signal::Signal;
 use crate::{
     build::Guest,
     guest::{Console, End},
+    machine::Machine,
     paths::{self, Kind, Paths},
     prereq::QEMU,
     progress::Step,
@@ -28,11 +29,12 @@ use crate::{
     series::Series,
 };
 
-/// Longer than any test that works: they take seconds.
-const LIMIT: Duration = Duration::from_secs(60);
-
 /// How long the reason of a death may take to be printed.
 const LAST_WORDS: Duration = Duration::from_millis(700);
+
+/// Xen's command line for every test.
+const XEN_OPTIONS: &str =
+    "loglvl=all guest_loglvl=all console=com1 noreboot dom0=pvh iommu=verbose";
 
 /// Size of the disk behind the NVMe controller, bytes.
 const DISK: u64 = 4 << 20;
@@ -106,7 +108,7 @@ fn boot(paths: &Paths, job: Job) -> Result<Boot> {
         job.guest.name
     ))?;
     let xen = paths.hypervisor(job.series, job.kind).join("xen");
-    let (console, end) = machine(&xen, &job.guest.image, &log, LIMIT)?;
+    let (console, end) = run_machine(&xen, &job.guest.image, &job.guest.machine, &log)?;
     Ok(Boot {
         job,
         console,
@@ -116,7 +118,7 @@ fn boot(paths: &Paths, job: Job) -> Result<Boot> {
 }
 
 /// Boots `xen` with `kernel` as dom0; QEMU is gone when this returns.
-fn machine(xen: &Path, kernel: &Path, log: &Path, limit: Duration) -> Result<(Console, End)> {
+fn run_machine(xen: &Path, kernel: &Path, machine: &Machine, log: &Path) -> Result<(Console, End)> {
     run::check_stop()?;
     let disk = tempfile::NamedTempFile::new()
         .and_then(|disk| disk.as_file().set_len(DISK).map(|()| disk))
@@ -142,8 +144,6 @@ fn machine(xen: &Path, kernel: &Path, log: &Path, limit: Duration) -> Result<(Co
             "-no-reboot",
             "-nic",
             "none",
-            "-append",
-            "loglvl=all guest_loglvl=all console=com1 noreboot dom0=pvh iommu=verbose",
             "-device",
             "amd-iommu,intremap=on",
             "-device",
@@ -155,11 +155,15 @@ fn machine(xen: &Path, kernel: &Path, log: &Path, limit: Duration) -> Result<(Co
         ],
     );
     command.arg("-kernel").arg(xen).arg("-initrd").arg(kernel);
+    let mut options = vec![XEN_OPTIONS];
+    options.extend(machine.xen.iter().map(String::as_str));
+    command.arg("-append").arg(options.join(" "));
     // QEMU's option parser takes a doubled comma for one in a file name.
     let file = disk.path().display().to_string().replace(',', ",,");
     command
         .arg("-drive")
         .arg(format!("file={file},format=raw,if=none,id=d"));
+    command.args(&machine.qemu);
     command.stdout(Stdio::piped()).stderr(errors.reopen()?);
     let mut qemu = Guarded::spawn(&mut command, Signal::SIGKILL)
         .map_err(|error| run::start_error(command.get_program(), &error))?;
@@ -179,7 +183,7 @@ fn machine(xen: &Path, kernel: &Path, log: &Path, limit: Duration) -> Result<(Co
         });
     }
     let mut console = Console::default();
-    let mut until = Instant::now() + limit;
+    let mut until = Instant::now() + machine.limit;
     let mut last_words = false;
     let mut closed = false;
     while !console.is_over() {
@@ -234,7 +238,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let none = dir.path().join("none");
-        let (_, end) = machine(&none, &none, &log, Duration::from_secs(5)).unwrap();
+        let machine = Machine::parse("seconds 5").unwrap();
+        let (_, end) = run_machine(&none, &none, &machine, &log).unwrap();
         assert!(
             matches!(&end, End::Died(why) if why.contains("could not")),
             "{end:?}"
