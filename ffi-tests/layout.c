@@ -90,10 +90,10 @@ static const char *device_reset_fields(void)
     struct pci_device_reset arg = {
         .dev = { .seg = 0x1234, .bus = 0x56, .devfn = 0x78 },
     };
-    uint32_t sbdf = 0;
-    int rc = xpt_pci_device_reset_parse(&arg, &sbdf);
+    uint32_t sbdf = 0, flags = UINT32_MAX;
+    int rc = xpt_pci_device_reset_parse(&arg, &sbdf, &flags);
 
-    REQUIRE(!rc && sbdf == 0x12345678, "%d %#x", rc, sbdf);
+    REQUIRE(!rc && sbdf == 0x12345678 && !flags, "%d %#x %#x", rc, sbdf, flags);
 
     return NULL;
 }
@@ -105,15 +105,16 @@ static const char *device_reset_kinds(void)
         PCI_DEVICE_RESET_FLR,
     };
     struct pci_device_reset arg = {};
-    uint32_t sbdf;
+    uint32_t sbdf, flags;
     unsigned int i;
     int rc;
 
     for ( i = 0; i < ARRAY_SIZE(kinds); i++ )
     {
         arg.flags = kinds[i];
-        rc = xpt_pci_device_reset_parse(&arg, &sbdf);
-        REQUIRE(!rc, "%d for flags %#x", rc, arg.flags);
+        rc = xpt_pci_device_reset_parse(&arg, &sbdf, &flags);
+        REQUIRE(!rc && flags == kinds[i], "%d, %#x for flags %#x", rc, flags,
+                arg.flags);
     }
 
     for ( i = 0; i < 32; i++ )
@@ -121,7 +122,7 @@ static const char *device_reset_kinds(void)
         int want = (1u << i) & PCI_DEVICE_RESET_MASK ? 0 : -XEN_EINVAL;
 
         arg.flags = 1u << i;
-        rc = xpt_pci_device_reset_parse(&arg, &sbdf);
+        rc = xpt_pci_device_reset_parse(&arg, &sbdf, &flags);
         REQUIRE(rc == want, "%d for flags %#x", rc, arg.flags);
     }
 
@@ -288,11 +289,21 @@ static int through_unmap(int rc, enum xpt_gsi step)
 
 static int through_vpci(int rc)
 {
-    struct xpt_device device = {};
+    const uint64_t sizes[XPT_NR_BARS] = {};
+    const struct xpt_snapshot snapshot = { .msi_pos = 0x50, .msi_vectors = 1 };
+    struct xpt_device device;
     struct xpt_vpci_action act;
 
-    xpt_vpci_reset(&device, 1, 0, &act);
-    xpt_vpci_complete(&device, rc, &act);
+    /* A reset releases the vectors, which C could not. */
+    if ( xpt_device_init(&device, &snapshot, &sizes) )
+        return INT_MAX;
+    xpt_device_attach(&device, XPT_OWNER_HARDWARE, &act);
+    xpt_device_probed(&device, NULL, &snapshot, &act);
+    device.msi.enabled = 1;
+    xpt_device_reset(&device, NULL, 0, &act);
+    if ( act.kind != XPT_VPCI_MSI_DISABLE )
+        return INT_MAX;
+    xpt_device_complete(&device, NULL, rc, &act);
 
     return act.kind == XPT_VPCI_DONE ? act.rc : INT_MAX;
 }

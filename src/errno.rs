@@ -35,10 +35,14 @@ macro_rules! errno {
                 if rc >= 0 {
                     return Ok(());
                 }
-                match rc.wrapping_neg() {
-                    $($value => Err(Self::$name),)*
-                    _ => Err(Self::EIO),
+                let mut rest = Self::ALL;
+                while let [errno, others @ ..] = rest {
+                    if errno.to_c() == rc {
+                        return Err(*errno);
+                    }
+                    rest = others;
                 }
+                Err(Self::EIO)
             }
         }
     };

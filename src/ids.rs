@@ -135,6 +135,11 @@ impl BarIndex {
         self.0 as usize
     }
 
+    /// The index as a byte, 0 to 6.
+    pub const fn to_u8(self) -> u8 {
+        self.0
+    }
+
     /// The index as C takes it, 0 to 6.
     pub const fn to_c(self) -> u32 {
         self.0 as u32

@@ -21,24 +21,46 @@
 //!
 //! # One BAR write
 //!
-//! The hardware domain writes a BAR that is not mapped: the record follows, and
-//! C is asked to write the device with the read-only bits as they are.
+//! The hardware domain moves a BAR that is not mapped, and turns memory decode
+//! on. C is asked to write the device, with the BAR's read-only bits as they are,
+//! and to have the vCPU come back for the map before it runs its guest again.
 //!
 //! ```
-//! use xen_passthrough::ids::BarIndex;
-//! use xen_passthrough::vpci::{Action, Device, bar::BarKind};
+//! use xen_passthrough::spec::pci::{BASE_ADDRESS_0, COMMAND, Width};
+//! use xen_passthrough::vpci::action::Depth;
+//! use xen_passthrough::vpci::bar::BarSet;
+//! use xen_passthrough::vpci::header::Snapshot;
+//! use xen_passthrough::vpci::{Action, Device, Owner};
 //!
+//! // What C reads of the device: one 64-bit BAR, of 16 KiB.
+//! let header = Snapshot { id: 0x0010_1b36, bars: [0x4, 0, 0, 0, 0, 0], ..Snapshot::default() };
 //! let mut device = Device::empty();
-//! device.bars[0].r#type = BarKind::Mem64Lo as u32;
-//! let bar = BarIndex::new(0).unwrap();
+//! device.init(&header, &[0x4000, 0, 0, 0, 0, 0, 0]).unwrap();
+//! assert_eq!(device.attach(Owner::Hardware), Action::Probe(Depth::Capabilities));
+//! assert_eq!(device.probed(&mut [], &header), Action::Done(Ok(())));
+//!
 //! assert_eq!(
-//!     device.write_bar(bar, 0xfebf_0000),
-//!     Action::ConfWrite { register: 0x10, value: 0xfebf_0004 },
+//!     device.write(&mut [], BASE_ADDRESS_0, 0xfebf_0000),
+//!     Action::ConfWrite { register: BASE_ADDRESS_0, width: Width::Dword, value: 0xfebf_0004 },
 //! );
 //! assert_eq!(device.bars[0].addr, 0xfebf_0000);
 //!
-//! device.bars[0].enabled = 1; // memory decode on, the BAR is mapped
-//! assert_eq!(device.write_bar(bar, 0xfe00_0000), Action::BarMapped(bar));
+//! assert_eq!(
+//!     device.write(&mut [], COMMAND, 2),
+//!     Action::ConfWrite { register: COMMAND, width: Width::Word, value: 2 },
+//! );
+//! assert_eq!(device.complete(&mut [], Ok(BarSet::NONE)), Action::Defer);
+//!
+//! // The vCPU has come back.
+//! let bars = BarSet::from_bits(0b1);
+//! assert_eq!(device.work(device.epoch), Action::Map(bars));
+//! assert_eq!(device.worked(device.epoch, Ok(bars)), Action::Done(Ok(())));
+//!
+//! // Now the BAR stays where it is, unless the device has been reset meanwhile.
+//! assert_eq!(
+//!     device.write(&mut [], BASE_ADDRESS_0, 0xfe00_0000),
+//!     Action::Probe(Depth::Command),
+//! );
 //! ```
 
 // The shipped build, for a target without an operating system, has no standard

@@ -27,7 +27,8 @@ flags="-Crelocation-model=pic -Ccode-model=small -Cno-redzone=yes
     -Cjump-tables=no -Cembed-bitcode=no -Cforce-unwind-tables=no
     -Csymbol-mangling-version=v0 -Zplt=yes -Zfunction-sections=no
     -Zdirect-access-external-data=yes -Zfunction-return=thunk-extern
-    -Zretpoline-external-thunk -Zemit-stack-sizes
+    -Zretpoline-external-thunk -Cllvm-args=-unroll-full-max-count=1 -Cllvm-args=-unroll-runtime=false
+    -Zemit-stack-sizes
     --remap-path-prefix=$top=/xen-passthrough"
 
 cd "$top"

@@ -166,23 +166,30 @@ pub extern "C" fn xpt_gsi_permission(grant: u32, has_access: c_int) -> c_int {
 /// Reads the argument of `PHYSDEVOP_pci_device_reset`, a
 /// `struct pci_device_reset` copied from the guest.
 ///
-/// Returns 0 with the function in Xen's `pci_sbdf_t` form, or `-EINVAL` for
-/// unknown flags or a NULL pointer.
+/// Returns 0 with the function in Xen's `pci_sbdf_t` form and the flags, or
+/// `-EINVAL` for unknown flags or a NULL pointer.
 ///
 /// # Safety
-/// `arg` is NULL or valid for reading 8 bytes; `sbdf` is NULL or valid for
-/// writing.
+/// `arg` is NULL or valid for reading 8 bytes; `sbdf` and `flags` are NULL or
+/// valid for writing.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn xpt_pci_device_reset_parse(arg: *const c_void, sbdf: *mut u32) -> c_int {
-    if sbdf.is_null() {
+pub unsafe extern "C" fn xpt_pci_device_reset_parse(
+    arg: *const c_void,
+    sbdf: *mut u32,
+    flags: *mut u32,
+) -> c_int {
+    if sbdf.is_null() || flags.is_null() {
         return Errno::EINVAL.to_c();
     }
     // SAFETY: the contract of this function on `arg`.
-    let parsed = unsafe { argument::<PciDeviceReset>(arg) }.and_then(|call| call.parse());
+    let parsed = unsafe { argument::<PciDeviceReset>(arg) }
+        .and_then(|call| call.parse().map(|(function, _)| (function, call.flags)));
     match parsed {
-        Ok((function, _kind)) => {
+        Ok((function, kind)) => {
             // SAFETY: the contract of this function on `sbdf`.
             unsafe { put(sbdf, function.to_c()) };
+            // SAFETY: the contract of this function on `flags`.
+            unsafe { put(flags, kind) };
             0
         }
         Err(errno) => errno.to_c(),

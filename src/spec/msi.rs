@@ -76,6 +76,18 @@ impl MsiControl {
         }
     }
 
+    /// With the fields for vectors set to these numbers, powers of two from 1 to
+    /// 32; others are rounded down.
+    pub const fn with_vectors(self, capable: u8, enabled: u8) -> Self {
+        let fields = Self::log2(capable) << 1 | Self::log2(enabled) << 4;
+        Self::from_bits_retain(self.bits() & !0x007e | fields)
+    }
+
+    const fn log2(vectors: u8) -> u16 {
+        let log2 = 7 - (vectors | 1).leading_zeros();
+        log2.to_le_bytes()[0] as u16
+    }
+
     const fn vectors(log2: u16) -> u8 {
         match log2 & 0b111 {
             0 => 1,
@@ -224,6 +236,20 @@ mod tests {
                 vectors
             );
         }
+    }
+
+    #[test]
+    fn msi_vectors_are_written_as_they_are_read() {
+        for capable in [1, 2, 4, 8, 16, 32] {
+            for enabled in [1, 2, 4, 8, 16, 32] {
+                let control = MsiControl::ENABLE.with_vectors(capable, enabled);
+                assert_eq!(control.capable_vectors(), capable);
+                assert_eq!(control.enabled_vectors(), enabled);
+                assert!(control.contains(MsiControl::ENABLE));
+            }
+        }
+        let odd = MsiControl::MASKING.with_vectors(3, 0);
+        assert_eq!((odd.capable_vectors(), odd.enabled_vectors()), (2, 1));
     }
 
     #[test]

@@ -15,6 +15,12 @@ pub const VENDOR_ID: u16 = 0x00;
 pub const COMMAND: u16 = 0x04;
 /// Status register, 16 bits [PCI-LB §6.2.3].
 pub const STATUS: u16 = 0x06;
+/// Bits of the status register that software cannot change.
+pub const STATUS_RO: u32 = 0x06b9;
+/// Bits of the status register that are cleared by writing 1.
+pub const STATUS_RW1C: u32 = 0xf900;
+/// Bits of the status register that are reserved and written as 0.
+pub const STATUS_RSVDZ: u32 = 0x0046;
 /// Header type, 8 bits [PCI-LB §6.2.1].
 pub const HEADER_TYPE: u16 = 0x0e;
 /// First base address register, 32 bits; the others follow at 4 byte steps
@@ -24,6 +30,25 @@ pub const BASE_ADDRESS_0: u16 = 0x10;
 pub const ROM_ADDRESS: u16 = 0x30;
 /// Expansion ROM base address of a type 1 header, 32 bits [PCI-BR §3.2.5.17].
 pub const ROM_ADDRESS_BRIDGE: u16 = 0x38;
+
+/// How many bytes an access to configuration space has [PCI-LB §6.1].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// 16 bits.
+    Word,
+    /// 32 bits.
+    Dword,
+}
+
+impl Width {
+    /// Bytes: 2 or 4.
+    pub const fn bytes(self) -> u8 {
+        match self {
+            Self::Word => 2,
+            Self::Dword => 4,
+        }
+    }
+}
 
 /// What a read of any register gives when no function answers: all ones
 /// [PCI-LB §6.1].
@@ -178,6 +203,12 @@ mod tests {
         ] {
             assert_eq!(BarFlags::from_bits_retain(bits).is_mem_64(), wide);
         }
+    }
+
+    #[test]
+    fn every_status_bit_has_one_type() {
+        assert_eq!(STATUS_RO ^ STATUS_RW1C ^ STATUS_RSVDZ, 0xffff);
+        assert_eq!(STATUS_RO | STATUS_RW1C | STATUS_RSVDZ, 0xffff);
     }
 
     #[test]

@@ -311,6 +311,16 @@ impl ResetKind {
             _ => Err(Errno::EINVAL),
         }
     }
+
+    /// Whether it is a conventional reset [PCIe §6.6.1], after which a function
+    /// may come back with another layout, and not one of the function alone
+    /// [PCIe §6.6.2].
+    pub const fn is_conventional(self) -> bool {
+        match self {
+            Self::Cold | Self::Warm | Self::Hot => true,
+            Self::Flr => false,
+        }
+    }
 }
 
 /// Argument of `PHYSDEVOP_pci_device_reset` (`struct pci_device_reset`), the

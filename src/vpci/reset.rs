@@ -1,163 +1,333 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Clearing a device's record when the device was reset, and the fence.
+//! Clearing a device's record: reset, healing, giving it up, taking it back.
 //!
 //! ```text
-//! CollectBars → UnmapBars → ResetMsi → ResetMsixEntry 0, 1, … → ResetMsix → Reprobe
-//!     → commit → MapBars, when the device still decodes memory → Done
+//! reset   vectors released → Probe ─┬─ as mapped ──────────────────→ commit → Done
+//!                                   ├─ else → Unmap → Probe → commit → Map → Done
+//!                                   └─ no answer → Unmap → fenced → Done
+//! heal    vectors released → Unmap queued → the write again; unmapped: renew
+//! renew   Probe ─┬→ commit, Map queued where it decodes → Done
+//!                └─ no answer → vectors released → fenced → Done
+//! detach  vectors released → Unmap → detached → Done
+//! attach  MSI-X disabled → Probe → commit, Map queued → Done
 //! ```
 //!
-//! A step for which there is nothing to do is left out. Nothing is freed and
-//! nothing is sized: the addresses are read again, the sizes are kept. Up to the
-//! commit a failure ends the reset with the record as it is, less what has been
-//! released, and the next reset does the rest; one that could not unmap keeps the
-//! device from being written to until then. A device that does not answer, or
-//! answers as another one, is fenced: its config space reads as all ones and
-//! ignores writes until a later reset finds it again.
+//! A step for which there is nothing to do is left out. Nothing is freed,
+//! allocated or sized: addresses are read again, sizes are kept. Committed is
+//! what a new record of the device would be. A step that fails ends the event
+//! with the record as it is, less what has been released, and the next one does
+//! the rest. A device that does not answer, or answers as another one, is fenced:
+//! its configuration space reads as all ones and ignores writes until a later
+//! reset finds it again.
 //!
-//! C may leave an action uncompleted to be preempted; the next
-//! [`Device::reset`], from whichever CPU, is then given the same action again.
+//! Which kind of reset it was: a conventional one (cold, warm, hot) [PCIe §6.6.1]
+//! may bring the function back with other capabilities, whose layout is therefore
+//! read and compared too; a function level reset [PCIe §6.6.2] leaves the layout
+//! as it is. `docs/reset.md` has what each clears.
+//!
+//! C may leave an action of a reset or a detach uncompleted to be preempted; the
+//! next call, from whichever CPU, is then given the same action again.
 
 #![forbid(unsafe_code)]
 
 use crate::errno::Errno;
-use crate::spec::msi::MSIX_MAX_ENTRIES;
-use crate::spec::pci::{
-    BAR_MEM_ADDRESS, BarFlags, Command, HeaderType, NO_RESPONSE, ROM_ADDRESS_MASK, ROM_ENABLE,
-};
-use crate::vpci::Device;
-use crate::vpci::action::Action;
-use crate::vpci::bar::{Bar, BarKind};
+use crate::ids::BarIndex;
+use crate::spec::pci::{BarFlags, COMMAND, Command, HeaderType, ROM_ENABLE, Width};
+use crate::spec::physdev::ResetKind;
+use crate::vpci::action::{Action, Depth};
+use crate::vpci::bar::{BarKind, BarSet};
+use crate::vpci::header::Snapshot;
+use crate::vpci::map::Operation;
+use crate::vpci::msix::Entry;
+use crate::vpci::{Device, Owner, Step};
 
-/// What C knows of the capabilities that a reset clears.
+/// What the clearing is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// vPCI emulates the device's MSI capability.
-    pub msi: bool,
-    /// Entries of the MSI-X table that vPCI emulates, 1 to 2048; 0 for none.
-    pub msix_entries: u16,
+pub(super) enum Purpose {
+    Reset,
+    Heal,
+    Detach,
+    Attach,
 }
 
-/// The header as C has just read it from the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Snapshot {
-    /// Vendor ID in bits 15:0, device ID above.
-    pub id: u32,
-    /// The BARs; those that the header type has, the others are not looked at.
-    pub bars: [u32; 6],
-    /// The ROM register of that header type.
-    pub rom: u32,
-    /// Command register.
-    pub command: u16,
-    /// Header type register.
-    pub header_type: u8,
-    /// Not 0: Xen was told to leave this device's BARs alone.
-    pub ignore_bars: u8,
-}
-
-/// How far a reset has come: the action that is outstanding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Idle,
-    Collect,
-    Unmap,
-    Msi,
-    MsixEntry,
-    Msix,
-    Probe,
-    Map,
-}
+/// Bits of `clearing`: the purpose and what belongs to it.
+const PURPOSE: u8 = 0b11;
+const CONVENTIONAL: u8 = 1 << 2;
+/// The fence is due once the BARs are unmapped.
+const LOST: u8 = 1 << 3;
+/// ... because another device answered.
+const OTHER: u8 = 1 << 4;
 
 impl Device {
     /// The device was reset: brings the record up to date.
     ///
-    /// While a reset is on its way, gives its outstanding action again.
-    /// `Done` carries what the failed step gave, [`Errno::EIO`] when the device
-    /// does not answer, [`Errno::EOPNOTSUPP`] when it answers with a header
-    /// that is not the one the record is of.
-    pub fn reset(&mut self, has: Capabilities) -> Action {
-        if self.step() != Step::Idle {
+    /// While a reset is on its way, gives its outstanding action again. `Done`
+    /// carries what the failed step gave, [`Errno::EIO`] when the device does not
+    /// answer, [`Errno::EOPNOTSUPP`] when it answers as another one.
+    pub fn reset(&mut self, entries: &mut [Entry], kind: ResetKind) -> Action {
+        if self.owner() == Owner::Nobody {
+            return Action::Done(Ok(()));
+        }
+        if self.is_under_way(Purpose::Reset) {
             return self.outstanding();
         }
-        self.reset_msi = has.msi.into();
-        self.reset_entries = has.msix_entries.min(MSIX_MAX_ENTRIES);
-        self.reset_entry = 0;
-        let mapped = self.bars.iter().any(|bar| bar.enabled != 0);
-        self.go(if mapped {
-            Step::Collect
+        let conventional = if kind.is_conventional() {
+            CONVENTIONAL
         } else {
-            self.after_unmap()
-        })
+            0
+        };
+        self.clear(entries, Purpose::Reset, conventional)
     }
 
-    /// Reports how the outstanding action went, other than
-    /// [`Action::Reprobe`]'s success, and gives the next one.
+    /// The device is taken from its domain: releases what it has there.
     ///
-    /// A completion that nothing waits for changes nothing and is answered
-    /// `Done(Err(EIO))`.
-    pub fn complete(&mut self, result: Result<(), Errno>) -> Action {
-        match (self.step(), result) {
-            (Step::Idle, _) => Action::Done(Err(Errno::EIO)),
-            // What is left to unmap stays to be done: the device takes no
-            // writes until a reset has come past this.
-            (Step::Unmap, Err(errno)) => Action::Done(Err(errno)),
-            (_, Err(errno)) => self.finish(Err(errno)),
-            (Step::Collect, Ok(())) => self.go(Step::Unmap),
-            (Step::Unmap, Ok(())) => {
-                self.unmapped();
-                let next = self.after_unmap();
-                self.go(next)
-            }
-            (Step::Msi, Ok(())) => {
-                let next = self.after_msi();
-                self.go(next)
-            }
-            (Step::MsixEntry, Ok(())) => {
-                // In range: an entry was outstanding, so it is below 2048.
-                self.reset_entry = self.reset_entry.saturating_add(1);
-                self.go(if self.reset_entry < self.reset_entries {
-                    Step::MsixEntry
-                } else {
-                    Step::Msix
-                })
-            }
-            (Step::Msix, Ok(())) => self.go(Step::Probe),
-            // Success of the probe comes with its snapshot.
-            (Step::Probe, Ok(())) => self.finish(Err(Errno::EIO)),
-            (Step::Map, Ok(())) => self.finish(Ok(())),
+    /// Asks the device nothing. While it is on its way, gives its outstanding
+    /// action again.
+    pub fn detach(&mut self, entries: &mut [Entry]) -> Action {
+        if self.owner() == Owner::Nobody {
+            return Action::Done(Ok(()));
+        }
+        if self.is_under_way(Purpose::Detach) {
+            return self.outstanding();
+        }
+        self.clear(entries, Purpose::Detach, 0)
+    }
+
+    /// The device is given to `owner`'s domain, which has vPCI: a new device, or
+    /// one that was detached.
+    ///
+    /// Ends with [`Action::Defer`], to be completed, when its BARs are to be
+    /// mapped. [`Errno::EINVAL`] for one that has an owner; a fenced one that
+    /// has nothing left may be tried again, as after an attach that fenced it.
+    pub fn attach(&mut self, owner: Owner) -> Action {
+        let given_up = self.fenced != 0
+            && self.mapped().is_empty()
+            && self.msi.enabled == 0
+            && self.msix.enabled == 0;
+        let taken = self.owner() != Owner::Nobody && !given_up;
+        if taken || owner == Owner::Nobody {
+            return Action::Done(Err(Errno::EINVAL));
+        }
+        self.set_owner(owner);
+        self.clearing = Purpose::Attach as u8 | CONVENTIONAL;
+        // Whoever had it may have left the function masked.
+        self.clear_control()
+    }
+
+    /// Somebody who waits for a reset or a detach goes on with it: gives its
+    /// outstanding action again, or `Done` when there is none.
+    ///
+    /// So nobody waits for one whose caller does not come back, or cannot before
+    /// the one who waits has gone on.
+    pub fn resume(&self) -> Action {
+        if self.is_idle() {
+            Action::Done(Ok(()))
+        } else {
+            self.outstanding()
         }
     }
 
-    /// Hands over what [`Action::Reprobe`] read, and gives the next action.
+    /// Hands over what [`Action::Probe`] read, and gives the next action.
     ///
     /// A snapshot that nothing waits for changes nothing and is answered
     /// `Done(Err(EIO))`.
-    pub fn reprobed(&mut self, snapshot: &Snapshot) -> Action {
-        if self.step() != Step::Probe {
-            return Action::Done(Err(Errno::EIO));
-        }
-        if let Err(errno) = self.check(snapshot) {
-            self.fenced = 1;
-            return self.finish(Err(errno));
-        }
-        self.commit(snapshot);
-        let decodes = Command::from_bits_retain(self.guest_cmd).contains(Command::MEMORY);
-        if decodes && snapshot.ignore_bars == 0 {
-            self.go(Step::Map)
+    pub fn probed(&mut self, entries: &mut [Entry], snapshot: &Snapshot) -> Action {
+        let step = self.step();
+        if step == Step::Doubt {
+            self.doubted(entries, snapshot)
+        } else if step == Step::Probe || step == Step::ProbeAgain {
+            self.found(entries, snapshot)
         } else {
-            self.finish(Ok(()))
+            Action::Done(Err(Errno::EIO))
         }
     }
 
+    /// Whether a write to a mapped BAR was refused wrongly: the record has memory
+    /// decode on and the device has not, so it was reset.
+    #[inline(never)]
+    fn doubted(&mut self, entries: &mut [Entry], snapshot: &Snapshot) -> Action {
+        let (slot, same) = (self.step_entry, self.step_value != 0);
+        if !snapshot.is_answer() {
+            return self.finish(Err(Errno::EIO));
+        }
+        if snapshot.decodes() {
+            return match BarIndex::new(slot.into()) {
+                Some(index) if !same => self.last(Action::BarMapped(index)),
+                _ => self.finish(Ok(())),
+            };
+        }
+        self.clear(entries, Purpose::Heal, 0)
+    }
+
+    /// Whether a clearing for `purpose` waits for its caller to come back. One for
+    /// another purpose, whose caller has not come back, is begun anew.
+    fn is_under_way(&self, purpose: Purpose) -> bool {
+        !self.is_idle() && self.purpose() == purpose
+    }
+
+    /// Begins: whatever is in flight ends.
+    #[inline(never)]
+    fn clear(&mut self, entries: &mut [Entry], purpose: Purpose, flags: u8) -> Action {
+        if self.in_flight() || self.step() == Step::Map {
+            // Not all that counts as mapped needs to be in the p2m, so none of it
+            // stays, and if this fails it is taken out by the next write.
+            self.decode = 0;
+        }
+        self.cancel();
+        self.clearing = purpose as u8 | flags;
+        self.release(entries)
+    }
+
+    /// The vectors go, MSI first.
+    #[inline(never)]
+    fn release(&mut self, entries: &mut [Entry]) -> Action {
+        if self.msi.enabled != 0 {
+            return self.go(Step::ClearMsi, Action::MsiDisable);
+        }
+        self.msi.clear();
+        self.clear_entry(entries, 0)
+    }
+
+    /// Clears MSI-X entries from `from` on up to one that has a vector.
+    #[inline(never)]
+    fn clear_entry(&mut self, entries: &mut [Entry], from: u16) -> Action {
+        for number in from..self.msix.entries {
+            let Some(entry) = entries.get_mut(usize::from(number)) else {
+                break;
+            };
+            if entry.has_vector() {
+                self.step_entry = number;
+                return self.go(Step::ClearEntry, Action::MsixDisable(number));
+            }
+            *entry = Entry::FRESH;
+        }
+        self.clear_control()
+    }
+
+    fn clear_control(&mut self) -> Action {
+        self.msix.clear();
+        if self.msix.pos != 0 {
+            return self.go(Step::ClearMsix, Action::MsixClear);
+        }
+        self.cleared()
+    }
+
+    /// The vectors are released.
+    fn cleared(&mut self) -> Action {
+        let purpose = self.purpose();
+        if purpose == Purpose::Detach || self.clearing & LOST != 0 {
+            self.take_out()
+        } else if purpose == Purpose::Heal {
+            self.heal()
+        } else {
+            self.go_probe(Step::Probe)
+        }
+    }
+
+    /// Unmaps what is mapped, or goes on if nothing is.
+    #[inline(never)]
+    fn take_out(&mut self) -> Action {
+        self.decode = 0;
+        let mapped = self.mapped();
+        if mapped.is_empty() {
+            return self.taken_out();
+        }
+        self.op_bars = mapped.bits();
+        self.go(Step::Unmap, Action::Unmap(mapped))
+    }
+
+    #[inline(never)]
+    fn taken_out(&mut self) -> Action {
+        self.set_mapped(self.mapped(), false);
+        if self.purpose() == Purpose::Detach {
+            self.set_owner(Owner::Nobody);
+            self.fenced = 0;
+            return self.finish(Ok(()));
+        }
+        if self.clearing & LOST != 0 {
+            self.fenced = 1;
+            let other = self.clearing & OTHER != 0;
+            return self.finish(Err(if other { Errno::EOPNOTSUPP } else { Errno::EIO }));
+        }
+        self.go_probe(Step::ProbeAgain)
+    }
+
+    /// The header that a reset, a renewal or an attach has asked for.
+    #[inline(never)]
+    fn found(&mut self, entries: &mut [Entry], snapshot: &Snapshot) -> Action {
+        if let Err(errno) = self.check(snapshot) {
+            return self.lost(entries, errno);
+        }
+        if self.stays(snapshot) {
+            self.commit(snapshot);
+            return self.finish(Ok(()));
+        }
+        if !self.mapped().is_empty() {
+            return self.take_out();
+        }
+        self.commit(snapshot);
+        if self.owner() == Owner::Guest {
+            // A guest begins with a device that decodes nothing, and has no ROM.
+            let off = Command::MEMORY | Command::IO | Command::MASTER;
+            self.command &= !off.bits();
+            self.decode = 0;
+            self.rom_enabled = 0;
+            return self.last(self.command_write());
+        }
+        let bars = self.decoded();
+        if self.decode == 0 || bars.is_empty() {
+            return self.finish(Ok(()));
+        }
+        if self.purpose() != Purpose::Reset {
+            self.queue(Operation::Map, bars);
+            return self.go(Step::Deferred, Action::Defer);
+        }
+        self.op_bars = bars.bits();
+        self.set_mapped(bars, true);
+        self.go(Step::Map, Action::Map(bars))
+    }
+
+    /// The device is not to be had, or it is another one: the fence is due.
+    #[inline(never)]
+    pub(super) fn lost(&mut self, entries: &mut [Entry], errno: Errno) -> Action {
+        self.clearing |= LOST;
+        if errno == Errno::EOPNOTSUPP {
+            self.clearing |= OTHER;
+        }
+        if self.purpose() == Purpose::Heal {
+            // What a failed unmap left may be taken out with vectors in use.
+            return self.release(entries);
+        }
+        self.take_out()
+    }
+
+    /// The device decodes nothing, so what it had goes out of the p2m, from where
+    /// the record has it; the write that found out is made again after that.
+    fn heal(&mut self) -> Action {
+        self.decode = 0;
+        self.command &= !Command::MEMORY.bits();
+        self.queue(Operation::Renew, self.mapped());
+        self.last(Action::Retry)
+    }
+
+    /// Nothing is mapped any more, and the record is the device's again when its
+    /// header has been read.
+    pub(super) fn renew(&mut self) -> Action {
+        self.clearing = Purpose::Heal as u8 | CONVENTIONAL;
+        self.go_probe(Step::Probe)
+    }
+
     /// Whether the snapshot is one of the device that the record is of.
+    #[inline(never)]
     fn check(&self, snapshot: &Snapshot) -> Result<(), Errno> {
-        // No vendor has the ID 0xffff [PCI-LB §6.1], and a function that is
-        // there but not ready yet may answer its ID and nothing else.
-        let vendor = snapshot.id & 0xffff;
-        if vendor == NO_RESPONSE & 0xffff || snapshot.command == u16::MAX {
+        if !snapshot.is_answer() {
             return Err(Errno::EIO);
         }
-        let header = HeaderType::new(snapshot.header_type).ok_or(Errno::EOPNOTSUPP)?;
+        let header = HeaderType::new(snapshot.header_type);
+        if header != Some(self.header_type()) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let header = self.header_type();
         let same = self.bars.iter().enumerate().all(|(slot, bar)| {
             let register = snapshot.bars.get(slot).copied();
             let flags = BarFlags::from_bits_retain(register.unwrap_or_default());
@@ -165,422 +335,197 @@ impl Device {
             match bar.kind() {
                 BarKind::Mem32 => memory && !flags.is_mem_64(),
                 BarKind::Mem64Lo => memory && flags.is_mem_64(),
-                BarKind::Rom => slot == header.bars(),
-                // The upper half has no type bits, the others are not ours.
-                BarKind::Mem64Hi | BarKind::Io | BarKind::Empty => true,
+                // The upper half has no type bits, the ROM none at all, and the
+                // others are not ours.
+                BarKind::Mem64Hi | BarKind::Rom | BarKind::Io | BarKind::Empty => true,
             }
         });
-        if same { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+        let layout = self.clearing & CONVENTIONAL == 0
+            || self.msi.is_of(snapshot) && self.msix.is_of(snapshot);
+        if same && layout {
+            Ok(())
+        } else {
+            Err(Errno::EOPNOTSUPP)
+        }
     }
 
-    /// Makes the record what a new one of the same device would be.
+    /// Whether what is mapped is just what the device in the snapshot decodes; a
+    /// guest has its own addresses and begins anew.
+    fn stays(&self, snapshot: &Snapshot) -> bool {
+        let rom = snapshot.rom & ROM_ENABLE != 0;
+        self.owner() != Owner::Guest
+            && self.decode != 0
+            && snapshot.decodes()
+            && rom == (self.rom_enabled != 0)
+            && self.mapped() == self.decoded()
+            && self.bars.iter().enumerate().all(|(slot, bar)| {
+                !bar.is_memory() || bar.addr == snapshot.address(bar.kind(), slot)
+            })
+    }
+
+    /// Makes the record what a new one of the same device would be; what is
+    /// mapped stays marked so.
     fn commit(&mut self, snapshot: &Snapshot) {
         let Self {
             bars,
-            guest_cmd,
+            // Released and cleared before.
+            msi: _,
+            msix: _,
+            // The event itself goes on.
+            epoch: _,
+            step_value: _,
+            step_entry: _,
+            step: _,
+            clearing: _,
+            operation: _,
+            op_bars: _,
+            owner: _,
+            header: _,
+            command,
+            decode,
             rom_enabled,
-            bars_mapped,
-            // The reset itself goes on, its step is set by the caller.
-            reset_step: _,
-            reset_msi: _,
-            reset_entries: _,
-            reset_entry: _,
             fenced,
-            pad: _,
         } = self;
-        *guest_cmd = snapshot.command;
+        *command = snapshot.command;
+        *decode = snapshot.decodes().into();
         *rom_enabled = 0;
-        *bars_mapped = 0;
         *fenced = 0;
-
-        let mut registers = snapshot.bars.iter().copied().peekable();
-        for bar in bars {
-            let register = registers.next().unwrap_or_default();
-            let addr = match bar.kind() {
-                BarKind::Mem32 => u64::from(register & BAR_MEM_ADDRESS),
-                BarKind::Mem64Lo => {
-                    let high = registers.peek().copied().unwrap_or_default();
-                    u64::from(register & BAR_MEM_ADDRESS) | u64::from(high) << 32
-                }
-                BarKind::Rom => {
-                    *rom_enabled = u8::from(snapshot.rom & ROM_ENABLE != 0);
-                    u64::from(snapshot.rom & ROM_ADDRESS_MASK)
-                }
-                BarKind::Mem64Hi | BarKind::Io | BarKind::Empty => 0,
-            };
-            // What is sized when the device is first probed stays: its size,
-            // its kind, and C's storage for ranges.
-            let Bar {
-                addr: _,
-                guest_addr: _,
-                size: _,
-                mem: _,
-                r#type: _,
-                prefetchable: _,
-                enabled,
-            } = bar;
-            *enabled = 0;
-            bar.place(addr);
-        }
-    }
-
-    fn unmapped(&mut self) {
-        for bar in &mut self.bars {
-            bar.enabled = 0;
-        }
-        self.bars_mapped = 0;
-    }
-
-    const fn after_unmap(&self) -> Step {
-        if self.reset_msi != 0 {
-            Step::Msi
-        } else {
-            self.after_msi()
-        }
-    }
-
-    const fn after_msi(&self) -> Step {
-        if self.reset_entries != 0 {
-            Step::MsixEntry
-        } else {
-            Step::Probe
-        }
-    }
-
-    const fn outstanding(&self) -> Action {
-        match self.step() {
-            Step::Idle => Action::Done(Err(Errno::EIO)),
-            Step::Collect => Action::CollectBars,
-            Step::Unmap => Action::UnmapBars,
-            Step::Msi => Action::ResetMsi,
-            Step::MsixEntry => Action::ResetMsixEntry(self.reset_entry),
-            Step::Msix => Action::ResetMsix,
-            Step::Probe => Action::Reprobe,
-            Step::Map => Action::MapBars(Command::from_bits_retain(self.guest_cmd)),
-        }
-    }
-
-    const fn go(&mut self, step: Step) -> Action {
-        self.set_step(step);
-        self.outstanding()
-    }
-
-    const fn finish(&mut self, result: Result<(), Errno>) -> Action {
-        self.set_step(Step::Idle);
-        Action::Done(result)
-    }
-
-    const fn step(&self) -> Step {
-        match self.reset_step {
-            1 => Step::Collect,
-            2 => Step::Unmap,
-            3 => Step::Msi,
-            4 => Step::MsixEntry,
-            5 => Step::Msix,
-            6 => Step::Probe,
-            7 => Step::Map,
-            _ => Step::Idle,
-        }
-    }
-
-    const fn set_step(&mut self, step: Step) {
-        self.reset_step = match step {
-            Step::Idle => 0,
-            Step::Collect => 1,
-            Step::Unmap => 2,
-            Step::Msi => 3,
-            Step::MsixEntry => 4,
-            Step::Msix => 5,
-            Step::Probe => 6,
-            Step::Map => 7,
-        };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vpci::tests::device;
-
-    const NOTHING: Capabilities = Capabilities {
-        msi: false,
-        msix_entries: 0,
-    };
-    const MSI_AND_2: Capabilities = Capabilities {
-        msi: true,
-        msix_entries: 2,
-    };
-
-    /// What `tests::device` answers right after a function level reset.
-    fn after_flr() -> Snapshot {
-        Snapshot {
-            id: 0x0010_1b36,
-            bars: [4, 0, 0, 1, 0, 0],
-            rom: 0,
-            command: 0,
-            header_type: 0,
-            ignore_bars: 0,
-        }
-    }
-
-    fn mapped() -> Device {
-        let mut device = device();
-        device.bars[0].enabled = 1;
-        device.bars[2].enabled = 1;
-        device.bars_mapped = 1;
-        device.guest_cmd = 0x7;
-        device
-    }
-
-    /// Completes successfully up to the probe and returns the actions.
-    fn to_probe(device: &mut Device, has: Capabilities) -> Vec<Action> {
-        let mut actions = vec![device.reset(has)];
-        while *actions.last().unwrap() != Action::Reprobe {
-            actions.push(device.complete(Ok(())));
-        }
-        actions
-    }
-
-    #[test]
-    fn reset_unmaps_then_releases_vectors_then_probes() {
-        assert_eq!(
-            to_probe(&mut mapped(), MSI_AND_2),
-            [
-                Action::CollectBars,
-                Action::UnmapBars,
-                Action::ResetMsi,
-                Action::ResetMsixEntry(0),
-                Action::ResetMsixEntry(1),
-                Action::ResetMsix,
-                Action::Reprobe
-            ]
-        );
-    }
-
-    #[test]
-    fn reset_leaves_out_what_there_is_not() {
-        assert_eq!(to_probe(&mut device(), NOTHING), [Action::Reprobe]);
-        assert_eq!(
-            to_probe(&mut mapped(), NOTHING),
-            [Action::CollectBars, Action::UnmapBars, Action::Reprobe]
-        );
-        assert_eq!(
-            to_probe(
-                &mut device(),
-                Capabilities {
-                    msi: true,
-                    msix_entries: 0
-                }
-            ),
-            [Action::ResetMsi, Action::Reprobe]
-        );
-    }
-
-    #[test]
-    fn reset_with_decode_off_equals_a_fresh_device() {
-        let mut device = mapped();
-        let _ = to_probe(&mut device, MSI_AND_2);
-        assert_eq!(device.reprobed(&after_flr()), Action::Done(Ok(())));
-        let mut fresh = super::super::tests::device();
-        for bar in &mut fresh.bars {
-            bar.place(0);
-        }
-        fresh.reset_msi = device.reset_msi;
-        fresh.reset_entries = device.reset_entries;
-        fresh.reset_entry = device.reset_entry;
-        assert_eq!(device, fresh);
-        assert!(!device.ignores_writes());
-    }
-
-    #[test]
-    fn reset_with_decode_on_reads_the_addresses_and_maps_them() {
-        let mut device = mapped();
-        let _ = to_probe(&mut device, NOTHING);
-        let snapshot = Snapshot {
-            bars: [0xe000_0004, 0x12, 0xd000_0000, 0xc001, 0, 0],
-            rom: 0xc000_0001,
-            command: 0x407,
-            ..after_flr()
-        };
-        let command = Command::from_bits_retain(0x407);
-        assert_eq!(device.reprobed(&snapshot), Action::MapBars(command));
-        let addresses = device.bars.map(|bar| bar.addr);
-        assert_eq!(
-            addresses,
-            [0x12_e000_0000, 0, 0xd000_0000, 0, 0, 0, 0xc000_0000]
-        );
-        assert_eq!(device.bars.map(|bar| bar.guest_addr), addresses);
-        assert_eq!(
-            (device.rom_enabled, device.bars_mapped, device.guest_cmd),
-            (1, 0, 0x407)
-        );
-        assert_eq!(device.complete(Ok(())), Action::Done(Ok(())));
-        assert!(!device.ignores_writes());
-    }
-
-    #[test]
-    fn device_whose_bars_xen_ignores_is_not_mapped() {
-        let mut device = device();
-        let _ = to_probe(&mut device, NOTHING);
-        let snapshot = Snapshot {
-            command: 2,
-            ignore_bars: 1,
-            ..after_flr()
-        };
-        assert_eq!(device.reprobed(&snapshot), Action::Done(Ok(())));
-    }
-
-    #[test]
-    fn failed_step_ends_the_reset_and_the_next_one_does_the_rest() {
-        for failing in 0..6 {
-            let mut device = mapped();
-            let mut action = device.reset(MSI_AND_2);
-            for _ in 0..failing {
-                action = device.complete(Ok(()));
+        for (slot, bar) in bars.iter_mut().enumerate() {
+            let kind = bar.kind();
+            if kind == BarKind::Rom {
+                *rom_enabled = (snapshot.rom & ROM_ENABLE != 0).into();
             }
-            assert_ne!(action, Action::Reprobe);
-            assert_eq!(
-                device.complete(Err(Errno::ENOMEM)),
-                Action::Done(Err(Errno::ENOMEM))
-            );
-            assert_eq!(device.ignores_writes(), failing == 1);
-            let first = to_probe(&mut device, MSI_AND_2)[0];
-            let expected = match failing {
-                0 => Action::CollectBars,
-                1 => Action::UnmapBars,
-                _ => Action::ResetMsi,
-            };
-            assert_eq!(first, expected);
-            assert_eq!(device.reprobed(&after_flr()), Action::Done(Ok(())));
+            // Its kind, its size and whether it is prefetchable stay.
+            bar.place(snapshot.address(kind, slot));
         }
     }
 
-    #[test]
-    fn failed_map_leaves_an_unmapped_device_that_takes_writes() {
-        let mut device = mapped();
-        let _ = to_probe(&mut device, NOTHING);
-        let _ = device.reprobed(&Snapshot {
-            command: 2,
-            ..after_flr()
-        });
-        assert_eq!(
-            device.complete(Err(Errno::ENOMEM)),
-            Action::Done(Err(Errno::ENOMEM))
-        );
-        assert!(!device.ignores_writes());
-        assert_eq!(device.bars_mapped, 0);
-        assert!(device.bars.iter().all(|bar| bar.enabled == 0));
-    }
-
-    #[test]
-    fn reset_on_its_way_ignores_writes_and_gives_its_action_again() {
-        let mut device = mapped();
-        let mut action = device.reset(MSI_AND_2);
-        while action != Action::Reprobe {
-            assert!(device.ignores_writes());
-            assert!(!device.reads_as_ones());
-            let before = device;
-            assert_eq!(device.reset(NOTHING), action);
-            assert_eq!(device, before);
-            action = device.complete(Ok(()));
-        }
-        assert_eq!(device.reset(NOTHING), Action::Reprobe);
-    }
-
-    #[test]
-    fn device_that_does_not_answer_is_fenced_until_a_reset_finds_it() {
-        let silent = Snapshot {
-            id: !0,
-            bars: [!0; 6],
-            rom: !0,
-            command: !0,
-            header_type: !0,
-            ignore_bars: 0,
-        };
-        let not_ready = Snapshot {
-            id: after_flr().id,
-            ..silent
-        };
-        for snapshot in [silent, not_ready] {
-            let mut device = mapped();
-            let _ = to_probe(&mut device, MSI_AND_2);
-            assert_eq!(device.reprobed(&snapshot), Action::Done(Err(Errno::EIO)));
-            assert!(device.reads_as_ones());
-            assert!(device.ignores_writes());
-            assert!(device.bars.iter().all(|bar| bar.enabled == 0));
-
-            let _ = to_probe(&mut device, MSI_AND_2);
-            assert_eq!(device.reprobed(&after_flr()), Action::Done(Ok(())));
-            assert!(!device.reads_as_ones());
-            assert!(!device.ignores_writes());
-        }
-    }
-
-    #[test]
-    fn device_with_another_header_is_fenced() {
-        let others = [
-            Snapshot {
-                header_type: 2,
-                ..after_flr()
-            },
-            Snapshot {
-                header_type: 1,
-                ..after_flr()
-            },
-            Snapshot {
-                bars: [0, 0, 0, 1, 0, 0],
-                ..after_flr()
-            },
-            Snapshot {
-                bars: [5, 0, 0, 1, 0, 0],
-                ..after_flr()
-            },
-            Snapshot {
-                bars: [4, 0, 4, 1, 0, 0],
-                ..after_flr()
-            },
-            Snapshot {
-                bars: [4, 0, 1, 1, 0, 0],
-                ..after_flr()
-            },
-        ];
-        for snapshot in others {
-            let mut device = mapped();
-            let _ = to_probe(&mut device, NOTHING);
-            assert_eq!(
-                device.reprobed(&snapshot),
-                Action::Done(Err(Errno::EOPNOTSUPP))
-            );
-            assert!(device.reads_as_ones(), "{snapshot:x?}");
+    /// Goes on with a clearing after `step`.
+    pub(super) fn clearing_completed(
+        &mut self,
+        entries: &mut [Entry],
+        step: Step,
+        result: Result<BarSet, Errno>,
+    ) -> Action {
+        match (step, result) {
+            (Step::ClearMsi, Ok(_)) => {
+                self.msi.clear();
+                self.clear_entry(entries, 0)
+            }
+            (Step::ClearEntry, Ok(_)) => {
+                let number = self.step_entry;
+                if let Some(entry) = entries.get_mut(usize::from(number)) {
+                    *entry = Entry::FRESH;
+                }
+                self.clear_entry(entries, number.saturating_add(1))
+            }
+            (Step::ClearMsix, _) => self.cleared(),
+            (Step::Unmap, Ok(_)) => self.taken_out(),
+            (Step::Map, Ok(placed)) => {
+                let bars = BarSet::from_bits(self.op_bars.into());
+                self.set_mapped(bars.without(placed), false);
+                self.finish(Ok(()))
+            }
+            // Memory decode is turned off and what was mapped goes again; if it
+            // does not, it counts as mapped for whatever comes next.
+            (Step::Map, Err(errno)) => {
+                self.step_value = errno as u32;
+                let write = self.turn_off();
+                self.go(Step::MapFailed, write)
+            }
+            (Step::MapFailed, _) => {
+                let mapped = self.mapped();
+                self.go(Step::MapUndone, Action::Unmap(mapped))
+            }
+            (Step::MapUndone, result) => {
+                if result.is_ok() {
+                    self.set_mapped(self.mapped(), false);
+                }
+                let [errno, ..] = self.step_value.to_le_bytes();
+                self.finish(Errno::check(-i32::from(errno)))
+            }
+            // Nobody will come to map them: the device decodes nothing, then.
+            (Step::Deferred, Err(_)) => {
+                self.cancel();
+                self.set_mapped(self.mapped(), false);
+                let write = self.turn_off();
+                self.last(write)
+            }
+            // What is mapped counts as that with memory decode off.
+            (_, result) => {
+                if self.clearing & LOST != 0 {
+                    self.fenced = 1;
+                }
+                self.finish(result.map(|_| ()))
+            }
         }
     }
 
-    #[test]
-    fn completion_that_nothing_waits_for_changes_nothing() {
-        let mut device = mapped();
-        let before = device;
-        assert_eq!(device.complete(Ok(())), Action::Done(Err(Errno::EIO)));
-        assert_eq!(device.reprobed(&after_flr()), Action::Done(Err(Errno::EIO)));
-        assert_eq!(device, before);
+    /// The action that the running clearing waits for.
+    #[inline(never)]
+    fn outstanding(&self) -> Action {
+        match self.step() {
+            Step::ClearMsi => Action::MsiDisable,
+            Step::ClearEntry => Action::MsixDisable(self.step_entry),
+            Step::ClearMsix => Action::MsixClear,
+            Step::Unmap => Action::Unmap(BarSet::from_bits(self.op_bars.into())),
+            Step::Map => Action::Map(BarSet::from_bits(self.op_bars.into())),
+            Step::MapFailed => self.command_write(),
+            Step::MapUndone => Action::Unmap(self.mapped()),
+            Step::Probe | Step::ProbeAgain => self.probe(),
+            // Steps of conversations that a caller ends before it gives way.
+            Step::Idle
+            | Step::Queued
+            | Step::QueuedFirst
+            | Step::Doubt
+            | Step::MsiOn
+            | Step::MsiOff
+            | Step::MsiReenable
+            | Step::MsiOnAgain
+            | Step::MsiIntx
+            | Step::MsixOn
+            | Step::MsixOff
+            | Step::MsixEntry
+            | Step::MsixIntx
+            | Step::Deferred => Action::Done(Err(Errno::EIO)),
+        }
     }
 
-    #[test]
-    fn probe_without_a_snapshot_fails_the_reset() {
-        let mut device = device();
-        let _ = to_probe(&mut device, NOTHING);
-        assert_eq!(device.complete(Ok(())), Action::Done(Err(Errno::EIO)));
-        assert!(!device.ignores_writes());
+    /// The write that turns memory decode off, as the record has it from now on.
+    #[inline(never)]
+    pub(super) fn turn_off(&mut self) -> Action {
+        self.decode = 0;
+        self.command &= !Command::MEMORY.bits();
+        self.command_write()
     }
 
-    #[test]
-    fn largest_msix_table_is_walked_to_its_end() {
-        let mut device = device();
-        let has = Capabilities {
-            msi: false,
-            msix_entries: u16::MAX,
-        };
-        let actions = to_probe(&mut device, has);
-        assert_eq!(actions.len(), 2048 + 2);
-        assert_eq!(actions[2047], Action::ResetMsixEntry(2047));
+    const fn command_write(&self) -> Action {
+        Action::ConfWrite {
+            register: COMMAND,
+            width: Width::Word,
+            value: self.command as u32,
+        }
+    }
+
+    const fn probe(&self) -> Action {
+        Action::Probe(if self.clearing & CONVENTIONAL != 0 {
+            Depth::Capabilities
+        } else {
+            Depth::Header
+        })
+    }
+
+    const fn go_probe(&mut self, step: Step) -> Action {
+        let probe = self.probe();
+        self.go(step, probe)
+    }
+
+    const fn purpose(&self) -> Purpose {
+        match self.clearing & PURPOSE {
+            0 => Purpose::Reset,
+            1 => Purpose::Heal,
+            2 => Purpose::Detach,
+            _ => Purpose::Attach,
+        }
     }
 }

@@ -8,11 +8,11 @@
 #ifndef XPT_GLUE_H
 #define XPT_GLUE_H
 
+#include <xen/pci.h>
 #include <xen/types.h>
 #include <xen/xpt.h>
 
 struct domain;
-struct pci_dev;
 
 /*
  * Verdicts below are for the caller to check with evaluate_nospec(): Rust has
@@ -64,19 +64,35 @@ int io_apic_set_pin_mode(unsigned int ioapic, unsigned int pin, int irq,
  */
 int xpt_pci_device_reset(const void *arg);
 
-/* Handler of hardware domain writes to memory BARs, see vpci_write_t. */
-void cf_check xpt_vpci_bar_write(const struct pci_dev *pdev, unsigned int reg,
-                                 uint32_t val, void *data);
+/*
+ * vPCI of a device that is to leave its domain, with its MSI vectors and what it
+ * has mapped. Called with pcidevs_lock and without other locks; -ERESTART asks to
+ * be called again. vpci_deassign_device() takes it off the domain's list then,
+ * and vpci_assign_device() gives it to the next one.
+ */
+int xpt_vpci_detach(struct pci_dev *pdev);
+
+/* The hardware domain's device becomes Xen's own. */
+void xpt_vpci_hide(struct pci_dev *pdev);
+
+/* Frees vPCI of a device that nobody can look up any more. */
+void xpt_vpci_free(struct pci_dev *pdev);
+
+/* Once per domain: accesses to MSI-X tables. */
+void xpt_register_msix_handler(struct domain *d);
 
 /*
- * In drivers/vpci/header.c: what a reset needs of the code that maps BARs,
- * under the locks of a config space write.
- *
- * Collecting fills the BARs' rangesets with what is mapped of them, and leaves
- * them empty when it fails.
+ * Whether the config space write that was just made is to be made again, once
+ * the current vCPU has helped with what it waits for.
  */
-int vpci_xpt_collect_bars(struct pci_dev *pdev);
-int vpci_xpt_map_bars(const struct pci_dev *pdev, uint16_t cmd);
+bool xpt_vpci_retry(void);
+
+/*
+ * Whether a write may go to a device without emulation, and with which data.
+ * Called without locks.
+ */
+bool xpt_may_write_raw(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
+                       uint32_t *data);
 
 #endif /* XPT_GLUE_H */
 

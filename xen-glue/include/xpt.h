@@ -65,6 +65,26 @@
 #define XPT_NR_BARS 7
 
 /**
+ * Bits of the status register that software cannot change.
+ */
+#define XPT_STATUS_RO 1721
+
+/**
+ * Bits of the status register that are cleared by writing 1.
+ */
+#define XPT_STATUS_RW1C 63744
+
+/**
+ * Bits of the status register that are reserved and written as 0.
+ */
+#define XPT_STATUS_RSVDZ 70
+
+/**
+ * Xen's number for no pirq.
+ */
+#define XPT_INVALID_PIRQ -1
+
+/**
  * What C shall do for a GSI.
  */
 enum xpt_gsi
@@ -116,42 +136,126 @@ enum xpt_vpci
      */
     XPT_VPCI_DONE = 0,
     /**
-     * Collect what of the device is mapped in the domain's p2m, then complete.
+     * Map the BARs whose bits are set in `value`; completed with the bits of
+     * those that are in place.
      */
-    XPT_VPCI_COLLECT_BARS = 1,
+    XPT_VPCI_MAP = 1,
     /**
-     * Take that out of the p2m with the device's lock dropped, then complete.
+     * Take the BARs whose bits are set in `value` out of the domain's p2m.
      */
-    XPT_VPCI_UNMAP_BARS = 2,
+    XPT_VPCI_UNMAP = 2,
     /**
-     * Release the MSI vectors and clear the MSI state, then complete.
+     * Have the current vCPU come back with `epoch` of the record.
      */
-    XPT_VPCI_RESET_MSI = 3,
+    XPT_VPCI_DEFER = 3,
     /**
-     * Release the vector of MSI-X entry `index` and clear it, then complete.
+     * Write `value`, `size` bytes, at offset `index` of configuration space.
      */
-    XPT_VPCI_RESET_MSIX_ENTRY = 4,
+    XPT_VPCI_CONF_WRITE = 4,
     /**
-     * Disable MSI-X and clear the function mask, then complete.
+     * Read the device for `xpt_device_probed`: with `value` 0 the command
+     * register, with 1 the header, with 2 the MSI and MSI-X capabilities too; or
+     * complete with an error.
      */
-    XPT_VPCI_RESET_MSIX = 5,
+    XPT_VPCI_PROBE = 5,
     /**
-     * Read the header and hand it to `xpt_vpci_reprobed`, or complete with an
-     * error.
+     * `vpci_msi_arch_enable` with `value` vectors.
      */
-    XPT_VPCI_REPROBE = 6,
+    XPT_VPCI_MSI_ENABLE = 6,
     /**
-     * Map the BARs with command register `value`, then complete.
+     * `vpci_msi_arch_disable`.
      */
-    XPT_VPCI_MAP_BARS = 7,
+    XPT_VPCI_MSI_DISABLE = 7,
     /**
-     * Write `value`, 32 bits, at offset `index` of the configuration space.
+     * `vpci_msi_arch_update`.
      */
-    XPT_VPCI_CONF_WRITE = 8,
+    XPT_VPCI_MSI_UPDATE = 8,
+    /**
+     * `vpci_msi_arch_mask` of the vectors whose bits are set in `index`, as
+     * `value` says.
+     */
+    XPT_VPCI_MSI_MASK = 9,
+    /**
+     * `vpci_msix_arch_disable_entry` and `vpci_msix_arch_enable_entry` of entry
+     * `index`.
+     */
+    XPT_VPCI_MSIX_UPDATE = 10,
+    /**
+     * `vpci_msix_arch_disable_entry` of entry `index`.
+     */
+    XPT_VPCI_MSIX_DISABLE = 11,
+    /**
+     * `vpci_msix_arch_mask_entry` of entry `index`, masked when `value` is not 0.
+     */
+    XPT_VPCI_MSIX_MASK = 12,
+    /**
+     * Write MSI-X message control `value` by `pci_msi_conf_write_intercept`.
+     */
+    XPT_VPCI_MSIX_CONTROL = 13,
+    /**
+     * Forget Xen's masking of the function, clear enable and function mask.
+     */
+    XPT_VPCI_MSIX_CLEAR = 14,
+    /**
+     * `pci_intx` off.
+     */
+    XPT_VPCI_INTX_DISABLE = 15,
+    /**
+     * As `Defer`, and have the access made again; from `xpt_device_work`, go on
+     * with the reset or detach first.
+     */
+    XPT_VPCI_RETRY = 16,
     /**
      * Log that a write to BAR `index` was ignored because it is mapped.
      */
-    XPT_VPCI_BAR_MAPPED = 9,
+    XPT_VPCI_BAR_MAPPED = 17,
+};
+
+/**
+ * What becomes of config space writes to a device.
+ */
+enum xpt_writes
+{
+    /**
+     * They go to the device or its emulated registers.
+     */
+    XPT_WRITES_PASS = 0,
+    /**
+     * They are ignored: the device did not come back from its last reset, or it
+     * is just changing hands.
+     */
+    XPT_WRITES_IGNORED = 1,
+    /**
+     * They are made again later: the device is just being reset or taken away.
+     */
+    XPT_WRITES_WAIT = 2,
+};
+
+/**
+ * Where an access to memory lies with regard to a device's MSI-X.
+ */
+enum xpt_msix_place_kind
+{
+    /**
+     * Not in a page of the table or the pending bits.
+     */
+    XPT_MSIX_PLACE_KIND_ELSEWHERE = 0,
+    /**
+     * In the table, for `xpt_msix_read` and `xpt_msix_write`.
+     */
+    XPT_MSIX_PLACE_KIND_ENTRY = 1,
+    /**
+     * On the device: page `slot`, at `addr` of the host.
+     */
+    XPT_MSIX_PLACE_KIND_DEVICE = 2,
+    /**
+     * The same, in the pending bits.
+     */
+    XPT_MSIX_PLACE_KIND_PENDING = 3,
+    /**
+     * To be ignored; reads are all ones.
+     */
+    XPT_MSIX_PLACE_KIND_IGNORED = 4,
 };
 
 /**
@@ -186,9 +290,28 @@ enum xpt_bar_kind
 };
 
 /**
- * Xen's `struct rangeset`, which C alone looks into.
+ * Whose device it is.
  */
-struct rangeset;
+enum xpt_owner
+{
+    /**
+     * No domain with vPCI: the record is at rest.
+     */
+    XPT_OWNER_NOBODY = 0,
+    /**
+     * The hardware domain.
+     */
+    XPT_OWNER_HARDWARE = 1,
+    /**
+     * Xen itself; the hardware domain uses what Xen leaves it of the device, its
+     * interrupts not among that.
+     */
+    XPT_OWNER_HIDDEN = 2,
+    /**
+     * Another domain, which sees its own addresses.
+     */
+    XPT_OWNER_GUEST = 3,
+};
 
 /**
  * Storage of the GSI table's lock; all zero is unlocked.
@@ -255,7 +378,7 @@ struct xpt_setup_gsi_call
 };
 
 /**
- * One BAR, shared with Xen's `header.c` as its `struct vpci_bar`.
+ * One BAR; C reads it and never writes it.
  */
 struct xpt_bar
 {
@@ -268,32 +391,119 @@ struct xpt_bar
      */
     uint64_t guest_addr;
     /**
-     * Size in bytes, a power of two, found when the device was first probed.
+     * Size: 2 to this power bytes, 0 to 63; found when the device was first
+     * probed, 0 where the kind has no size.
      */
-    uint64_t size;
+    uint8_t order;
     /**
-     * C's set of ranges left to map or unmap; never looked at here.
+     * A [`BarKind`].
      */
-    struct rangeset *mem;
-    /**
-     * A [`BarKind`] as C wrote it.
-     */
-    uint32_t type;
+    uint8_t kind;
     /**
      * Not 0: reads have no side effects.
      */
     uint8_t prefetchable;
     /**
-     * Not 0: mapped in the domain's p2m.
+     * Not 0: mapped in the domain's p2m, or on its way there.
      */
-    uint8_t enabled;
+    uint8_t mapped;
 };
 
 /**
- * The record of one PCI function; all zero is one without any BAR.
+ * What Xen's interrupt code keeps in an MSI record; written by C alone.
+ */
+struct xpt_msi_arch
+{
+    /**
+     * The first pirq, [`INVALID_PIRQ`] for none.
+     */
+    int32_t pirq;
+    /**
+     * Not 0: the pirqs are bound to the message.
+     */
+    uint8_t bound;
+};
+
+/**
+ * What the domain made of the MSI capability, shared with Xen's `vmsi.c` as its
+ * `struct vpci_msi`.
+ */
+struct xpt_msi
+{
+    /**
+     * Message address.
+     */
+    uint64_t address;
+    /**
+     * Mask bits, 1: masked.
+     */
+    uint32_t mask;
+    /**
+     * Message data.
+     */
+    uint16_t data;
+    /**
+     * Vectors enabled, 1 to 32.
+     */
+    uint8_t vectors;
+    /**
+     * Most vectors that can be enabled, 1 to 32.
+     */
+    uint8_t max_vectors;
+    /**
+     * Not 0: enabled.
+     */
+    uint8_t enabled;
+    /**
+     * Not 0: the capability has mask bits.
+     */
+    uint8_t masking;
+    /**
+     * Not 0: the capability has an upper address register.
+     */
+    uint8_t address64;
+    /**
+     * Offset of the capability, 0 for none.
+     */
+    uint8_t pos;
+    /**
+     * What Xen's interrupt code keeps.
+     */
+    struct xpt_msi_arch arch;
+};
+
+/**
+ * What the domain made of the MSI-X capability.
+ */
+struct xpt_msix
+{
+    /**
+     * Offset and BIR of the table and of the pending bits, as in the registers.
+     */
+    uint32_t tables[2];
+    /**
+     * Entries of the table, 1 to 2048; 0 without the capability, and when it
+     * cannot be emulated.
+     */
+    uint16_t entries;
+    /**
+     * Offset of the capability, 0 for none.
+     */
+    uint8_t pos;
+    /**
+     * Not 0: enabled.
+     */
+    uint8_t enabled;
+    /**
+     * Not 0: the function mask is set.
+     */
+    uint8_t masked;
+};
+
+/**
+ * The record of one PCI function.
  *
- * The fields up to `bars_mapped` are shared with Xen's `header.c`; the rest
- * belongs to this module.
+ * The public fields are for C to read, the others are this module's.
  */
 struct xpt_device
 {
@@ -302,67 +512,59 @@ struct xpt_device
      */
     struct xpt_bar bars[XPT_NR_BARS];
     /**
-     * Command register as a guest sees it; as the device has it for a hardware
-     * domain.
+     * MSI.
      */
-    uint16_t guest_cmd;
+    struct xpt_msi msi;
     /**
-     * Not 0: the ROM's enable bit is set, which does not imply that the ROM is
-     * mapped.
+     * MSI-X, without the entries.
+     */
+    struct xpt_msix msix;
+    /**
+     * Which operation is in flight, or was last.
+     */
+    uint32_t epoch;
+    /**
+     * What a step carries: a register's value, vectors, an error number.
+     */
+    uint32_t step_value;
+    /**
+     * An MSI-X entry or a BAR.
+     */
+    uint16_t step_entry;
+    /**
+     * Command register: as last written by the hardware domain, as a guest
+     * sees it.
+     */
+    uint16_t command;
+    uint8_t step;
+    /**
+     * What is being cleared and why, see `reset.rs`.
+     */
+    uint8_t clearing;
+    uint8_t operation;
+    uint8_t op_bars;
+    uint8_t owner;
+    /**
+     * Not 0: a type 1 header.
+     */
+    uint8_t header;
+    /**
+     * Not 0: memory decode is on from the domain's point of view.
+     */
+    uint8_t decode;
+    /**
+     * Not 0: the ROM's enable bit is set.
      */
     uint8_t rom_enabled;
     /**
-     * Not 0: memory decode is on from Xen's point of view.
-     */
-    uint8_t bars_mapped;
-    /**
-     * How far a reset has come, see `reset.rs`.
-     */
-    uint8_t reset_step;
-    /**
-     * Not 0: MSI is among what the running reset clears.
-     */
-    uint8_t reset_msi;
-    /**
-     * Entries of the MSI-X table that the running reset clears, 0 to 2048.
-     */
-    uint16_t reset_entries;
-    /**
-     * The entry that it is at.
-     */
-    uint16_t reset_entry;
-    /**
-     * Not 0: the device did not come back from its last reset.
+     * Not 0: the device did not come back from its last reset, and its
+     * configuration space reads as all ones.
      */
     uint8_t fenced;
-    uint8_t pad;
 };
 
 /**
- * One step for C.
- */
-struct xpt_vpci_action
-{
-    /**
-     * What to do.
-     */
-    enum xpt_vpci kind;
-    /**
-     * An MSI-X entry, an offset in bytes, or a BAR, as the kind says.
-     */
-    uint32_t index;
-    /**
-     * A register's value.
-     */
-    uint32_t value;
-    /**
-     * For `Done`: 0 or a negative error number.
-     */
-    int32_t rc;
-};
-
-/**
- * The header as C has just read it from the device.
+ * The header and the MSI and MSI-X capabilities as C has just read them.
  */
 struct xpt_snapshot
 {
@@ -379,9 +581,38 @@ struct xpt_snapshot
      */
     uint32_t rom;
     /**
+     * MSI-X table offset and BIR; this and the following only for a new device
+     * and where [`super::action::Depth`] asks for them.
+     */
+    uint32_t msix_table;
+    /**
+     * MSI-X pending bit array offset and BIR.
+     */
+    uint32_t msix_pba;
+    /**
      * Command register.
      */
     uint16_t command;
+    /**
+     * MSI message control.
+     */
+    uint16_t msi_control;
+    /**
+     * MSI-X message control.
+     */
+    uint16_t msix_control;
+    /**
+     * Offset of the MSI capability, 0 for none.
+     */
+    uint8_t msi_pos;
+    /**
+     * Offset of the MSI-X capability, 0 for none.
+     */
+    uint8_t msix_pos;
+    /**
+     * Most MSI vectors that Xen gives the device, 1 to 32.
+     */
+    uint8_t msi_vectors;
     /**
      * Header type register.
      */
@@ -390,6 +621,148 @@ struct xpt_snapshot
      * Not 0: Xen was told to leave this device's BARs alone.
      */
     uint8_t ignore_bars;
+};
+
+/**
+ * What Xen's interrupt code keeps in an MSI-X entry; written by C alone.
+ */
+struct xpt_msix_entry_arch
+{
+    /**
+     * The pirq, [`INVALID_PIRQ`] for none.
+     */
+    int32_t pirq;
+};
+
+/**
+ * One entry of the MSI-X table as the domain has it, shared with Xen's `vmsi.c`
+ * as its `struct vpci_msix_entry`.
+ */
+struct xpt_msix_entry
+{
+    /**
+     * Message address.
+     */
+    uint64_t addr;
+    /**
+     * Message data.
+     */
+    uint32_t data;
+    /**
+     * Not 0: masked.
+     */
+    uint8_t masked;
+    /**
+     * Not 0: the message has changed since the vector was bound to it.
+     */
+    uint8_t updated;
+    /**
+     * What Xen's interrupt code keeps.
+     */
+    struct xpt_msix_entry_arch arch;
+};
+
+/**
+ * One step for C.
+ */
+struct xpt_vpci_action
+{
+    /**
+     * What to do.
+     */
+    enum xpt_vpci kind;
+    /**
+     * As the kind says.
+     */
+    uint32_t index;
+    /**
+     * As the kind says.
+     */
+    uint32_t value;
+    /**
+     * For `Done`: 0 or a negative error number.
+     */
+    int32_t rc;
+    /**
+     * Bytes of a `ConfWrite`: 2 or 4.
+     */
+    uint8_t size;
+    /**
+     * Not 0: nothing follows, and the action is not to be completed.
+     */
+    uint8_t last;
+};
+
+/**
+ * The answer of `xpt_msix_place`.
+ */
+struct xpt_msix_place
+{
+    /**
+     * Where.
+     */
+    enum xpt_msix_place_kind kind;
+    /**
+     * The entry of the table.
+     */
+    uint16_t entry;
+    /**
+     * Offset in the entry, in bytes.
+     */
+    uint16_t offset;
+    /**
+     * Which page: first and last of the table, first and last of the pending
+     * bits.
+     */
+    uint32_t slot;
+    /**
+     * Address on the host.
+     */
+    uint64_t addr;
+};
+
+/**
+ * Bits of a register that are not plain read/write.
+ *
+ * No bit may be in two of them.
+ */
+struct xpt_masks
+{
+    /**
+     * Read-only: writes keep what the register has.
+     */
+    uint32_t ro;
+    /**
+     * Write 1 to clear: a byte that is not written must not clear anything.
+     */
+    uint32_t rw1c;
+    /**
+     * Reserved, preserved: read as 0, kept on writes.
+     */
+    uint32_t rsvdp;
+    /**
+     * Reserved, zero: read as 0, written as 0.
+     */
+    uint32_t rsvdz;
+};
+
+/**
+ * The next part of an access.
+ */
+struct xpt_piece
+{
+    /**
+     * Bytes of it, at least 1.
+     */
+    uint32_t size;
+    /**
+     * Where it starts in the register, in bytes.
+     */
+    uint32_t offset;
+    /**
+     * Not 0: it lies in the register; 0: no register is there.
+     */
+    uint32_t emulated;
 };
 
 /**
@@ -555,6 +928,8 @@ struct xpt_domctl_gsi_permission
     uint32_t flags;
 };
 
+
+
 /**
  * `PHYSDEVOP_setup_gsi` of this pin with `mode` (`XPT_GSI_*`).
  *
@@ -683,80 +1058,303 @@ int xpt_gsi_permission(uint32_t grant,
  * Reads the argument of `PHYSDEVOP_pci_device_reset`, a
  * `struct pci_device_reset` copied from the guest.
  *
- * Returns 0 with the function in Xen's `pci_sbdf_t` form, or `-EINVAL` for
- * unknown flags or a NULL pointer.
+ * Returns 0 with the function in Xen's `pci_sbdf_t` form and the flags, or
+ * `-EINVAL` for unknown flags or a NULL pointer.
  *
  * # Safety
- * `arg` is NULL or valid for reading 8 bytes; `sbdf` is NULL or valid for
- * writing.
+ * `arg` is NULL or valid for reading 8 bytes; `sbdf` and `flags` are NULL or
+ * valid for writing.
  */
-int xpt_pci_device_reset_parse(const void *arg, uint32_t *sbdf);
+int xpt_pci_device_reset_parse(const void *arg,
+                               uint32_t *sbdf,
+                               uint32_t *flags);
 
 /**
- * The device was reset; `has_msi` (0 or 1) and `msix_entries` (0 for none) say
- * which capabilities vPCI emulates.
+ * Makes the record of a device that has none, at rest.
  *
- * While a reset is on its way, gives its outstanding action again.
+ * `sizes` has the size in bytes of each BAR and of the ROM, in the slot that the
+ * header type has for it, 0 for none. Gives 0, `-EOPNOTSUPP` for a header type
+ * that vPCI does not handle, or `-EINVAL`.
  *
  * # Safety
- * `device` is NULL or a record that C has set up, under its lock; `action` is
- * NULL or valid for writing.
+ * `device` is NULL or valid for writing, the others NULL or valid for reading.
  */
-void xpt_vpci_reset(struct xpt_device *device,
-                    uint8_t has_msi,
-                    uint16_t msix_entries,
-                    struct xpt_vpci_action *action);
+int xpt_device_init(struct xpt_device *device,
+                    const struct xpt_snapshot *snapshot,
+                    const uint64_t (*sizes)[XPT_NR_BARS]);
 
 /**
- * The reset's outstanding action was performed with this outcome, 0 or a
- * negative error number.
+ * Puts `count` MSI-X entries to what a reset leaves; none has a vector then.
  *
  * # Safety
- * As for `xpt_vpci_reset`.
+ * `entries` is NULL or valid for writing `count` entries.
  */
-void xpt_vpci_complete(struct xpt_device *device,
-                       int rc,
+void xpt_msix_init(struct xpt_msix_entry *entries, uint16_t count);
+
+/**
+ * The domain writes `value` to the emulated register at `offset`, all of it.
+ *
+ * # Safety
+ * `device` is NULL or a record that `xpt_device_init` has made, under its locks;
+ * `entries` is its table; `action` is NULL or valid for writing.
+ */
+void xpt_device_write(struct xpt_device *device,
+                      struct xpt_msix_entry *entries,
+                      uint16_t offset,
+                      uint32_t value,
+                      struct xpt_vpci_action *action);
+
+/**
+ * Whether a write of `value` to the register of BAR `bar`, 0 to 5, just moves the
+ * BAR (1), with `placed` for the device, or is for `xpt_device_write` (0).
+ *
+ * # Safety
+ * `device` is NULL, which gives 0, or a record under its locks; `placed` is NULL or
+ * valid for writing.
+ */
+int xpt_device_places_bar(struct xpt_device *device,
+                          uint32_t bar,
+                          uint32_t value,
+                          uint32_t *placed);
+
+/**
+ * What the domain reads of the emulated register at `offset`.
+ *
+ * # Safety
+ * `device` is NULL, which gives all ones, or a record under its locks.
+ */
+uint32_t xpt_device_read(const struct xpt_device *device, uint16_t offset);
+
+/**
+ * The device was reset; `flags` are those of the hypercall.
+ *
+ * While a reset is on its way, gives its outstanding action again. Outcome: 0,
+ * `-EINVAL` for other flags, `-EIO` when the device does not answer,
+ * `-EOPNOTSUPP` when another one does, else what the failed step gave.
+ *
+ * # Safety
+ * As for `xpt_device_write`.
+ */
+void xpt_device_reset(struct xpt_device *device,
+                      struct xpt_msix_entry *entries,
+                      uint32_t flags,
+                      struct xpt_vpci_action *action);
+
+/**
+ * The device is taken from its domain: gives back what it has there.
+ *
+ * While that is on its way, gives its outstanding action again.
+ *
+ * # Safety
+ * As for `xpt_device_write`.
+ */
+void xpt_device_detach(struct xpt_device *device,
+                       struct xpt_msix_entry *entries,
                        struct xpt_vpci_action *action);
 
 /**
- * The header that `XPT_VPCI_REPROBE` asked for.
+ * The device is given to a domain with vPCI; `owner` is an `XPT_OWNER_*`.
  *
  * # Safety
- * As for `xpt_vpci_reset`; `snapshot` is NULL or valid for reading.
+ * As for `xpt_device_write`.
  */
-void xpt_vpci_reprobed(struct xpt_device *device,
+void xpt_device_attach(struct xpt_device *device,
+                       uint32_t owner,
+                       struct xpt_vpci_action *action);
+
+/**
+ * The outstanding action was performed with this outcome: 0, for `Map` the bits
+ * of the BARs in place, or a negative error number.
+ *
+ * # Safety
+ * As for `xpt_device_write`.
+ */
+void xpt_device_complete(struct xpt_device *device,
+                         struct xpt_msix_entry *entries,
+                         int rc,
+                         struct xpt_vpci_action *action);
+
+/**
+ * The header that `XPT_VPCI_PROBE` asked for.
+ *
+ * # Safety
+ * As for `xpt_device_write`; `snapshot` is NULL or valid for reading.
+ */
+void xpt_device_probed(struct xpt_device *device,
+                       struct xpt_msix_entry *entries,
                        const struct xpt_snapshot *snapshot,
                        struct xpt_vpci_action *action);
 
 /**
- * The hardware domain writes `value`, 32 bits, to the register of BAR `bar`, 0
- * to 5.
- *
- * The action is `XPT_VPCI_CONF_WRITE` or `XPT_VPCI_BAR_MAPPED`, to be performed
- * and not completed, or `XPT_VPCI_DONE`, with `-EINVAL` for a BAR out of range.
+ * A vCPU comes for the operation that it was given with `epoch`: `Map`, `Unmap`,
+ * to be reported by `xpt_device_worked`, or `Done` when there is nothing to do.
  *
  * # Safety
- * As for `xpt_vpci_reset`.
+ * `device` is NULL or a record under its locks; `action` is NULL or valid for
+ * writing.
  */
-void xpt_vpci_write_bar(struct xpt_device *device,
-                        uint32_t bar,
-                        uint32_t value,
-                        struct xpt_vpci_action *action);
+void xpt_device_work(const struct xpt_device *device,
+                     uint32_t epoch,
+                     struct xpt_vpci_action *action);
 
 /**
- * Whether config space reads of the device give all ones (1) or go on (0).
+ * A vCPU waits for a reset or a detach, and goes on with it: gives the outstanding
+ * action again, to be completed, or `Done` when there is none.
  *
  * # Safety
- * `device` is NULL, which gives 0, or a record under its lock.
+ * As for `xpt_device_work`.
  */
-int xpt_vpci_reads_as_ones(const struct xpt_device *device);
+void xpt_device_resume(const struct xpt_device *device,
+                       struct xpt_vpci_action *action);
 
 /**
- * Whether config space writes to the device are ignored (1) or go on (0).
+ * The operation of `epoch` came to this, see `xpt_device_complete`.
  *
  * # Safety
- * As for `xpt_vpci_reads_as_ones`.
+ * As for `xpt_device_write`.
  */
-int xpt_vpci_ignores_writes(const struct xpt_device *device);
+void xpt_device_worked(struct xpt_device *device,
+                       uint32_t epoch,
+                       int rc,
+                       struct xpt_vpci_action *action);
+
+/**
+ * What becomes of writes to registers of the device that are not emulated.
+ *
+ * # Safety
+ * `device` is NULL, which gives `XPT_WRITES_IGNORED`, or a record under its locks.
+ */
+enum xpt_writes xpt_device_writes(const struct xpt_device *device);
+
+/**
+ * Whether a write of `value` to the command register goes to the device as it is
+ * (1) or is for `xpt_device_write` (0).
+ *
+ * # Safety
+ * `device` is NULL, which gives 0, or a record under its locks.
+ */
+int xpt_device_passes_command(struct xpt_device *device,
+                              uint16_t value);
+
+/**
+ * Xen keeps the device to itself: the hardware domain that was attached gets no
+ * interrupts of it.
+ *
+ * # Safety
+ * `device` is NULL or a record under its locks.
+ */
+void xpt_device_hide(struct xpt_device *device);
+
+/**
+ * Whether memory at `addr` of the domain shares a page with the device's MSI-X
+ * table or pending bits (1) or not (0).
+ *
+ * # Safety
+ * `device` is NULL, which gives 0, or a record under its locks.
+ */
+int xpt_msix_is_at(const struct xpt_device *device,
+                   uint64_t addr);
+
+/**
+ * Where an access of `size` bytes at `addr` of the domain lies.
+ *
+ * # Safety
+ * `device` is NULL, for elsewhere, or a record under its locks; `place` is NULL
+ * or valid for writing.
+ */
+void xpt_msix_place(const struct xpt_device *device,
+                    uint64_t addr,
+                    uint32_t size,
+                    struct xpt_msix_place *place);
+
+/**
+ * What a read of `size` bytes, 4 or 8, of an entry of the MSI-X table gives.
+ *
+ * # Safety
+ * `device` is NULL, which gives all ones, or a record under its locks;
+ * `entries` is its table.
+ */
+uint64_t xpt_msix_read(const struct xpt_device *device,
+                       const struct xpt_msix_entry *entries,
+                       uint16_t entry,
+                       uint16_t offset,
+                       uint32_t size);
+
+/**
+ * The domain writes `size` bytes, 4 or 8, of an entry of the MSI-X table.
+ *
+ * # Safety
+ * As for `xpt_device_write`.
+ */
+void xpt_msix_write(struct xpt_device *device,
+                    struct xpt_msix_entry *entries,
+                    uint16_t entry,
+                    uint16_t offset,
+                    uint32_t size,
+                    uint64_t value,
+                    struct xpt_vpci_action *action);
+
+/**
+ * Whether a register of `size` bytes at `offset` can have these masks: 0 or
+ * `-EINVAL`.
+ *
+ * # Safety
+ * `masks` is NULL or valid for reading.
+ */
+int xpt_access_check(const struct xpt_masks *masks,
+                     uint32_t offset,
+                     uint32_t size);
+
+/**
+ * The first part of an access of `size` bytes at `start`, when the first
+ * register that it touches has `length` bytes at `offset`; 0 bytes for none.
+ */
+struct xpt_piece xpt_access_piece(uint32_t start,
+                                  uint32_t size,
+                                  uint32_t offset,
+                                  uint32_t length);
+
+/**
+ * What a guest reads, from byte `offset` on, of a register that holds `value`.
+ *
+ * # Safety
+ * `masks` is NULL, for none, or valid for reading.
+ */
+uint32_t xpt_access_read(const struct xpt_masks *masks,
+                         uint32_t value,
+                         uint32_t offset);
+
+/**
+ * `data` with `size` bytes of `new`, 1 to 4, in it from byte `offset` on.
+ */
+uint32_t xpt_access_merge(uint32_t data,
+                          uint32_t new_,
+                          uint32_t size,
+                          uint32_t offset);
+
+/**
+ * Whether `written` bytes of a register of `size` bytes cannot be written
+ * without knowing what it holds (1).
+ *
+ * # Safety
+ * `masks` is NULL, for none, or valid for reading.
+ */
+int xpt_access_needs_current(const struct xpt_masks *masks,
+                             uint32_t written,
+                             uint32_t size);
+
+/**
+ * What a register of `size` bytes that holds `held` is written with, when
+ * `data` is written to `written` of its bytes from `offset` on.
+ *
+ * # Safety
+ * `masks` is NULL, for none, or valid for reading.
+ */
+uint32_t xpt_access_write(const struct xpt_masks *masks,
+                          uint32_t held,
+                          uint32_t data,
+                          uint32_t written,
+                          uint32_t offset,
+                          uint32_t size);
 
 #endif  /* XPT_H */
