@@ -16,19 +16,6 @@ const char xpt_test[] = "gsi-refused";
 
 #define GUEST_SLOT      4
 
-#define XPT_HYPERVISOR_memory_op            12
-#define XPT_XENMEM_increase_reservation     0
-
-/* Extents which are asked for at once. */
-#define PORTION         16
-
-struct xpt_memory_reservation {
-    uint64_t extents;
-    unsigned long nr_extents;
-    uint32_t order, flags;
-    uint16_t domid;
-};
-
 static void destroy(uint16_t domid)
 {
     long rc = xpt_domain_destroy(domid);
@@ -37,71 +24,20 @@ static void destroy(uint16_t domid)
         xtf_error("Error: destroying d%u: %ld\n", domid, rc);
 }
 
-/* Gives a domain pages without a place in it, until there are none. */
-static void take_pages(uint16_t domid)
-{
-    static const unsigned int orders[] = { 9, 4, 0 };
-    unsigned int i;
-
-    for ( i = 0; i < ARRAY_SIZE(orders); ++i )
-    {
-        struct xpt_memory_reservation res = {
-            .nr_extents = PORTION,
-            .order      = orders[i],
-            .domid      = domid,
-        };
-
-        while ( HYPERCALL2(long, XPT_HYPERVISOR_memory_op,
-                           XPT_XENMEM_increase_reservation, &res) == PORTION )
-            ;
-    }
-}
-
-/*
- * What Xen has in hand for small objects goes to a list of every other I/O
- * port.  Returns the last answer, which is to be -12.
- */
-static long take_rest(uint16_t domid)
-{
-    unsigned int port;
-    long rc = 0;
-
-    for ( port = 0; port < 0x10000 && rc != -12; port += 2 )
-    {
-        struct xpt_domctl op = {
-            .u.ioport_permission = {
-                .first_port = port,
-                .nr_ports   = 1,
-                .allow      = 1,
-            },
-        };
-
-        rc = xpt_domctl(XPT_DOMCTL_ioport_permission, domid, &op);
-    }
-
-    return rc;
-}
-
 static void test_map(const struct xpt_line *line)
 {
-    struct xpt_domctl op = { .u.max_memkb = 1ul << 30 };
     long domid = xpt_domain_create_guest();
-    long rc;
 
     if ( domid < 0 )
         return;
 
-    rc = xpt_domctl(XPT_DOMCTL_max_mem, domid, &op);
-    if ( rc )
-        return xtf_error("Error: memory for d%ld: %ld\n", domid, rc);
-
-    take_pages(domid);
-    xpt_check_rc("map-no-memory", -12, take_rest(domid));
+    xpt_domain_take_pages(domid);
+    xpt_check_rc("map-no-memory", -12, xpt_domain_take_rest(domid));
 
     xpt_line_mask(line, false);
     xpt_check("map-refused", "lost", "%s", xpt_line_raise(line));
     xpt_line_mask(line, true);
-    take_rest(domid);
+    xpt_domain_take_rest(domid);
     xpt_line_mask(line, false);
     xpt_check("map-refused-again", "lost", "%s", xpt_line_raise(line));
 

@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "domain.h"
+#include "sysctl.h"
 
-#define XPT_HYPERVISOR_sysctl       35
+#define XPT_HYPERVISOR_memory_op            12
+#define XPT_XENMEM_increase_reservation     0
 
-/* No stable ABI either, but the same for both. */
-#define XPT_SYSCTL_VERSION          0x15
-#define XPT_SYSCTL_readconsole      1
-#define XPT_SYSCTL_debug_keys       7
+/* Extents which are asked for at once. */
+#define PORTION         16
 
-struct xpt_sysctl {
-    uint32_t cmd, version;
-    union {
-        struct {
-            uint8_t clear, incremental, pad[2];
-            uint32_t index;
-            uint64_t buffer;
-            uint32_t count;
-        } readconsole;
-        struct {
-            uint64_t keys;
-            uint32_t nr_keys;
-        } debug_keys;
-        uint8_t size[128];
-    } u;
+struct xpt_memory_reservation {
+    uint64_t extents;
+    unsigned long nr_extents;
+    uint32_t order, flags;
+    uint16_t domid;
 };
 
 static const struct {
@@ -111,6 +101,52 @@ long xpt_domain_create_guest(void)
     return domid;
 }
 
+void xpt_domain_take_pages(uint16_t domid)
+{
+    static const unsigned int orders[] = { 9, 4, 0 };
+    struct xpt_domctl op = { .u.max_memkb = 1ul << 30 };
+    unsigned int i;
+    long rc = xpt_domctl(XPT_DOMCTL_max_mem, domid, &op);
+
+    if ( rc )
+        return xtf_error("Error: memory for d%u: %ld\n", domid, rc);
+
+    for ( i = 0; i < ARRAY_SIZE(orders); ++i )
+    {
+        struct xpt_memory_reservation res = {
+            .nr_extents = PORTION,
+            .order      = orders[i],
+            .domid      = domid,
+        };
+
+        while ( HYPERCALL2(long, XPT_HYPERVISOR_memory_op,
+                           XPT_XENMEM_increase_reservation, &res) == PORTION )
+            ;
+    }
+}
+
+/* Every other port, so that each is an object of its own. */
+long xpt_domain_take_rest(uint16_t domid)
+{
+    unsigned int port;
+    long rc = 0;
+
+    for ( port = 0; port < 0x10000 && rc != -12; port += 2 )
+    {
+        struct xpt_domctl op = {
+            .u.ioport_permission = {
+                .first_port = port,
+                .nr_ports   = 1,
+                .allow      = 1,
+            },
+        };
+
+        rc = xpt_domctl(XPT_DOMCTL_ioport_permission, domid, &op);
+    }
+
+    return rc;
+}
+
 long xpt_gsi_permission(uint16_t domid, uint32_t gsi, uint32_t flags)
 {
     struct xpt_domctl op = {
@@ -120,62 +156,16 @@ long xpt_gsi_permission(uint16_t domid, uint32_t gsi, uint32_t flags)
     return xpt_domctl(XPT_DOMCTL_gsi_permission, domid, &op);
 }
 
-/* What was printed since the last time, as far as there is room for it. */
-static const char *read_console(void)
-{
-    static char buf[32768];
-    struct xpt_sysctl op = {
-        .cmd           = XPT_SYSCTL_readconsole,
-        .version       = XPT_SYSCTL_VERSION,
-        .u.readconsole = {
-            .clear  = 1,
-            .buffer = _u(buf),
-            .count  = sizeof(buf) - 1,
-        },
-    };
-
-    if ( HYPERCALL1(long, XPT_HYPERVISOR_sysctl, &op) )
-        op.u.readconsole.count = 0;
-    buf[op.u.readconsole.count] = '\0';
-
-    return buf;
-}
-
-/* What comes after @what in @text, NULL if it is not there. */
-static const char *after(const char *text, const char *what)
-{
-    const char *t, *w;
-
-    for ( ; text && *text; ++text )
-    {
-        for ( t = text, w = what; *w && *t == *w; ++t, ++w )
-            ;
-        if ( !*w )
-            return t;
-    }
-
-    return NULL;
-}
-
 const char *xpt_domain_interrupts(uint16_t domid)
 {
     static char buf[40];
-    struct xpt_sysctl op = {
-        .cmd          = XPT_SYSCTL_debug_keys,
-        .version      = XPT_SYSCTL_VERSION,
-        .u.debug_keys = { .keys = _u("q"), .nr_keys = 1 },
-    };
     const char *text;
     unsigned int i;
     char heading[48];
 
-    read_console();
-    if ( HYPERCALL1(long, XPT_HYPERVISOR_sysctl, &op) )
-        return "no answer";
-
     snprintf(heading, sizeof(heading), "Rangesets belonging to domain %u:",
              domid);
-    text = after(after(read_console(), heading), "Interrupts ");
+    text = xpt_after(xpt_after(xpt_debug_key('q'), heading), "Interrupts ");
 
     for ( i = 0; text && i < sizeof(buf) - 1 && text[i] >= ' '; ++i )
         buf[i] = text[i];
@@ -205,6 +195,42 @@ long xpt_bind_pirq(uint16_t domid, int pirq, uint8_t slot)
 long xpt_unbind_pirq(uint16_t domid, int pirq, uint8_t slot)
 {
     return bind_op(XPT_DOMCTL_unbind_pt_irq, domid, pirq, slot);
+}
+
+static long assign_op(uint32_t cmd, uint16_t domid, uint16_t bdf)
+{
+    struct xpt_domctl op = { .u.assign.machine_sbdf = bdf };
+
+    return xpt_domctl(cmd, domid, &op);
+}
+
+long xpt_assign(uint16_t domid, uint16_t bdf)
+{
+    return assign_op(XPT_DOMCTL_assign_device, domid, bdf);
+}
+
+long xpt_deassign(uint16_t domid, uint16_t bdf)
+{
+    return assign_op(XPT_DOMCTL_deassign_device, domid, bdf);
+}
+
+const char *xpt_device_owner(uint16_t bdf)
+{
+    static char buf[16];
+    const char *text;
+    unsigned int i;
+
+    snprintf(buf, sizeof(buf), "0000:%02x:%02x.%x - ", bdf >> 8,
+             (bdf >> 3) & 0x1f, bdf & 7);
+    text = xpt_after(xpt_debug_key('Q'), buf);
+    if ( !text )
+        return "unknown";
+
+    for ( i = 0; i < sizeof(buf) - 1 && text[i] > ' ' && text[i] != ':'; ++i )
+        buf[i] = text[i];
+    buf[i] = '\0';
+
+    return buf;
 }
 
 /*

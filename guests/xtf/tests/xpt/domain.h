@@ -9,6 +9,7 @@
 #include "xpt.h"
 
 #define XPT_DOMID_ABSENT        0x7000
+#define XPT_DOMID_IO            0x7ff1
 
 /* HYPERVISOR_domctl is not a stable ABI: its version decides the layout. */
 #define XPT_DOMCTL_createdomain         1
@@ -16,7 +17,9 @@
 #define XPT_DOMCTL_max_mem              11
 #define XPT_DOMCTL_max_vcpus            15
 #define XPT_DOMCTL_ioport_permission    21
+#define XPT_DOMCTL_assign_device        37
 #define XPT_DOMCTL_bind_pt_irq          38
+#define XPT_DOMCTL_deassign_device      47
 #define XPT_DOMCTL_unbind_pt_irq        48
 #define XPT_DOMCTL_gsi_permission       88
 
@@ -61,6 +64,10 @@ struct xpt_domctl {
                 uint8_t bus, device, intx;
             } pci;
         } bind;
+        struct {
+            uint32_t dev, flags;
+            uint32_t machine_sbdf;
+        } assign;
         uint8_t size[128];
     } u;
 };
@@ -78,6 +85,15 @@ long xpt_domain_create_guest(void);
 /* After a domain was created: that finds out the version. */
 long xpt_domctl(uint32_t cmd, uint16_t domid, struct xpt_domctl *op);
 
+/*
+ * Take the host's memory: pages are given to a domain, without a place in it,
+ * until there are none.  What Xen has in hand for small objects goes to a list
+ * of I/O ports of the domain; answers -12 when there is nothing left.  All
+ * comes back when the domain is destroyed.
+ */
+void xpt_domain_take_pages(uint16_t domid);
+long xpt_domain_take_rest(uint16_t domid);
+
 long xpt_gsi_permission(uint16_t domid, uint32_t gsi, uint32_t flags);
 
 /*
@@ -89,6 +105,19 @@ const char *xpt_domain_interrupts(uint16_t domid);
 /* INTA# of the domain's own device @slot, for a GSI mapped as @pirq. */
 long xpt_bind_pirq(uint16_t domid, int pirq, uint8_t slot);
 long xpt_unbind_pirq(uint16_t domid, int pirq, uint8_t slot);
+
+/*
+ * A device, given to a domain: a guest or, which is nobody's, XPT_DOMID_IO.
+ * Taken from a guest it is given to XPT_DOMID_IO, and from there to us.
+ */
+long xpt_assign(uint16_t domid, uint16_t bdf);
+long xpt_deassign(uint16_t domid, uint16_t bdf);
+
+/*
+ * Who has a device, as Xen's console prints it: "d0", "d1", "DomIO"; "unknown"
+ * to Xen.
+ */
+const char *xpt_device_owner(uint16_t bdf);
 
 #endif /* XPT_DOMAIN_H */
 

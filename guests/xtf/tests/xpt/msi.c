@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "msi.h"
 
-/* An interrupt on its way takes far fewer turns. */
+/*
+ * Turns of a yield.  An interrupt on its way takes far fewer, and one which
+ * should not come is there at the first of them, if it does.
+ */
 #define IRQ_TURNS       8000
+#define IRQ_TURNS_NONE  500
 
 extern char xpt_irq_accept[];
 
@@ -114,20 +118,45 @@ bool xpt_irq_pending(uint8_t vector)
     return xpt_read32(LAPIC_BASE + LAPIC_IRR(vector)) & (1u << (vector % 32));
 }
 
-bool xpt_irq_take(uint8_t vector)
+/* The lowest vector pending out of @first to @last, -1 if none is. */
+static int pending_any(uint8_t first, uint8_t last)
 {
-    unsigned int turns;
+    unsigned int vector;
+    uint32_t irr = 0;
 
-    for ( turns = 0; turns < IRQ_TURNS && !xpt_irq_pending(vector); ++turns )
+    for ( vector = first; vector <= last; ++vector )
+    {
+        /* Each register is read once: that is slow. */
+        if ( vector == first || !(vector % 32) )
+            irr = xpt_read32(LAPIC_BASE + LAPIC_IRR(vector));
+        if ( irr & (1u << (vector % 32)) )
+            return vector;
+    }
+
+    return -1;
+}
+
+int xpt_irq_take_any(uint8_t first, uint8_t last, bool expected)
+{
+    unsigned int turns = expected ? IRQ_TURNS : IRQ_TURNS_NONE;
+    int vector = pending_any(first, last);
+
+    while ( vector < 0 && turns-- )
+    {
         hypercall_yield();
-
-    if ( turns == IRQ_TURNS )
-        return false;
+        vector = pending_any(first, last);
+    }
 
     /* The instruction after the one which turns them on is not interrupted. */
-    asm volatile ( "sti; nop; nop; cli" ::: "memory" );
+    if ( vector >= 0 )
+        asm volatile ( "sti; nop; nop; cli" ::: "memory" );
 
-    return true;
+    return vector;
+}
+
+bool xpt_irq_take(uint8_t vector)
+{
+    return xpt_irq_take_any(vector, vector, true) >= 0;
 }
 
 /*

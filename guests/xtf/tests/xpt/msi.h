@@ -61,11 +61,14 @@ bool xpt_msix_enabled(uint16_t bdf);
  * Interrupts are off on our vCPU: one which arrives stays pending, where it
  * can be seen.  xpt_irq_init() turns the local APIC on and makes @vector known.
  * xpt_irq_take() waits until it is pending and accepts it, so that the next
- * one can be seen; false: it is lost.  xpt_irq_pending() does not wait.
+ * one can be seen; false: it is lost.  xpt_irq_take_any() answers which one of
+ * several it was, or -1 for none, sooner where none is expected.
+ * xpt_irq_pending() does not wait.
  */
 void xpt_irq_init(uint8_t vector);
 bool xpt_irq_pending(uint8_t vector);
 bool xpt_irq_take(uint8_t vector);
+int xpt_irq_take_any(uint8_t first, uint8_t last, bool expected);
 
 #endif /* XPT_MSI_H */
 

@@ -248,6 +248,29 @@ long xpt_pci_device_reset(uint16_t bdf, uint32_t kind)
     return hypercall_physdev_op(XPT_PHYSDEVOP_pci_device_reset, &reset);
 }
 
+long xpt_pci_device_add(uint16_t bdf)
+{
+    struct {
+        uint16_t seg;
+        uint8_t bus, devfn;
+        uint32_t flags;
+        uint8_t physfn[2];
+        uint32_t optarr[1];
+    } add = { .bus = bdf >> 8, .devfn = bdf };
+
+    return hypercall_physdev_op(XPT_PHYSDEVOP_pci_device_add, &add);
+}
+
+long xpt_pci_device_remove(uint16_t bdf)
+{
+    struct {
+        uint16_t seg;
+        uint8_t bus, devfn;
+    } remove = { .bus = bdf >> 8, .devfn = bdf };
+
+    return hypercall_physdev_op(XPT_PHYSDEVOP_pci_device_remove, &remove);
+}
+
 /*
  * Local variables:
  * mode: C

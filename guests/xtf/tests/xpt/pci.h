@@ -19,6 +19,7 @@
 #define  PCI_COMMAND_IO         0x0001
 #define  PCI_COMMAND_MEMORY     0x0002
 #define  PCI_COMMAND_MASTER     0x0004
+#define  PCI_COMMAND_INTX_DISABLE 0x0400
 #define PCI_STATUS              0x06
 #define PCI_CLASS               0x08
 #define PCI_HEADER_TYPE         0x0e
@@ -96,6 +97,13 @@ bool xpt_pci_flr(uint16_t bdf);
 
 long xpt_pci_device_reset(uint16_t bdf, uint32_t kind);
 
+/*
+ * PHYSDEVOP_pci_device_{add,remove}: what Xen is told, of a device which stays
+ * where it is.
+ */
+long xpt_pci_device_add(uint16_t bdf);
+long xpt_pci_device_remove(uint16_t bdf);
+
 /* QEMU's devices: vendor and device, and registers of BAR0. */
 #define EDU_ID                  0x11e81234u
 #define EDU_IDENT               0x00
@@ -111,6 +119,18 @@ long xpt_pci_device_reset(uint16_t bdf, uint32_t kind);
 #define E1000E_STATUS           0x08
 
 #define ROOT_PORT_ID            0x000c1b36u
+#define IOH3420_ID              0x34208086u
+#define XHCI_ID                 0x01941033u     /* nec-usb-xhci */
+
+#define ROCKER_ID               0x00061b36u
+#define ROCKER_BOGUS            0x00
+#define  ROCKER_BOGUS_VALUE     0xdeadbabeu
+#define ROCKER_RAISE            0x20
+
+/* Not QEMU's, but plugged into it by `cargo xtask`: xtask/src/ehci.rs. */
+#define EHCI_ID                 0x0eec1234u
+#define EHCI_VERSION            0x00
+#define  EHCI_VERSION_VALUE     0x01000020u
 
 #endif /* XPT_PCI_H */
 

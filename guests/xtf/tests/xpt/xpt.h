@@ -36,6 +36,8 @@ void xpt_done(void);
 #define XPT_PHYSDEVOP_map_pirq          13
 #define XPT_PHYSDEVOP_unmap_pirq        14
 #define XPT_PHYSDEVOP_setup_gsi         21
+#define XPT_PHYSDEVOP_pci_device_add    25
+#define XPT_PHYSDEVOP_pci_device_remove 26
 #define XPT_PHYSDEVOP_pci_device_reset  32
 
 #define XPT_MAP_PIRQ_TYPE_GSI           1
