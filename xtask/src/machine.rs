@@ -13,6 +13,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// ```text
 /// qemu <arguments>
 /// xen <options>
+/// ehci <slot>.<function>
 /// seconds <time limit>
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) struct Machine {
     pub(crate) qemu: Vec<String>,
     /// Added to Xen's command line.
     pub(crate) xen: Vec<String>,
+    /// Where there is a USB controller with a debug port.
+    pub(crate) ehci: Option<String>,
     /// When the test counts as hung.
     pub(crate) limit: Duration,
 }
@@ -40,6 +43,7 @@ impl Machine {
         let mut machine = Self {
             qemu: Vec::new(),
             xen: Vec::new(),
+            ehci: None,
             limit: LIMIT,
         };
         for line in text.lines().map(str::trim) {
@@ -51,11 +55,12 @@ impl Machine {
             match key {
                 "qemu" => machine.qemu.extend(words),
                 "xen" => machine.xen.extend(words),
+                "ehci" => machine.ehci = Some(value.trim().to_owned()),
                 "seconds" => {
                     let seconds = value.trim().parse().with_context(|| format!("`{line}`"))?;
                     machine.limit = Duration::from_secs(seconds);
                 }
-                _ => bail!("`{line}` begins with none of qemu, xen and seconds"),
+                _ => bail!("`{line}` begins with none of qemu, xen, ehci and seconds"),
             }
         }
         Ok(machine)
@@ -68,10 +73,11 @@ mod tests {
 
     #[test]
     fn every_kind_of_line_is_understood_and_no_other() {
-        let text = "# more time\nseconds 300\n\nqemu -device edu,addr=8\nqemu -smp 1\nxen  a=1 b\n";
+        let text = "# more time\nseconds 300\n\nqemu -device edu,addr=8\nqemu -smp 1\nxen  a=1 b\nehci 0c.0\n";
         let machine = Machine::parse(text).unwrap();
         assert_eq!(machine.qemu, ["-device", "edu,addr=8", "-smp", "1"]);
         assert_eq!(machine.xen, ["a=1", "b"]);
+        assert_eq!(machine.ehci.as_deref(), Some("0c.0"));
         assert_eq!(machine.limit, Duration::from_secs(300));
         for wrong in ["seconds", "seconds x", "device edu"] {
             let error = Machine::parse(wrong).unwrap_err();

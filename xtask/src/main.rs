@@ -9,6 +9,7 @@
 
 mod apt;
 mod build;
+mod ehci;
 mod glue;
 mod guest;
 mod machine;

@@ -20,6 +20,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     build::Guest,
+    ehci::Ehci,
     guest::{Console, End},
     machine::Machine,
     paths::{self, Kind, Paths},
@@ -35,6 +36,9 @@ const LAST_WORDS: Duration = Duration::from_millis(700);
 /// Xen's command line for every test.
 const XEN_OPTIONS: &str =
     "loglvl=all guest_loglvl=all console=com1 noreboot dom0=pvh iommu=verbose";
+
+/// The machine's memory.
+const MEMORY: &str = "1G";
 
 /// Size of the disk behind the NVMe controller, bytes.
 const DISK: u64 = 4 << 20;
@@ -133,7 +137,7 @@ fn run_machine(xen: &Path, kernel: &Path, machine: &Machine, log: &Path) -> Resu
             "-cpu",
             "qemu64,+svm,+npt",
             "-m",
-            "1G",
+            MEMORY,
             "-smp",
             "2",
             "-nographic",
@@ -163,10 +167,17 @@ fn run_machine(xen: &Path, kernel: &Path, machine: &Machine, log: &Path) -> Resu
     command
         .arg("-drive")
         .arg(format!("file={file},format=raw,if=none,id=d"));
+    let mut ehci = None;
+    if let Some(slot) = &machine.ehci {
+        command.args(ehci.insert(Ehci::new()?).arguments(slot, MEMORY));
+    }
     command.args(&machine.qemu);
     command.stdout(Stdio::piped()).stderr(errors.reopen()?);
     let mut qemu = Guarded::spawn(&mut command, Signal::SIGKILL)
         .map_err(|error| run::start_error(command.get_program(), &error))?;
+    if let Some(ehci) = &mut ehci {
+        ehci.started();
+    }
     let (sender, receiver) = mpsc::channel();
     if let Some(stdout) = qemu.child().stdout.take() {
         // Ends with QEMU, whose end of the pipe is the only one.
