@@ -84,6 +84,37 @@ pub(crate) const ROWS: &[Row] = &[
         xpt: "30 of 30",
     },
     Row {
+        problem: "1. a device that does not answer can be written to unchecked",
+        did: "reset a device while its bus had another number, wrote to it, reset it again",
+        case: "vpci-bridge/reachable-header",
+        vanilla: ["bar0 4 command 0000", "bar0 4 command 0000"],
+        xpt: "bar0 f* command 0107",
+    },
+    Row {
+        problem: "1. reading a BAR while it is being mapped kills dom0",
+        did: "read a register on one vCPU while the other turned decode on and off",
+        case: "vpci-map-read/reads",
+        vanilla: [
+            "no answer (Xen died: domain_crash called from *",
+            "no answer (Xen died: domain_crash called from *",
+        ],
+        xpt: "0 others",
+    },
+    Row {
+        problem: "1. every reset leaks the MSIs that a device had",
+        did: "a thousand times: enabled MSI, reset",
+        case: "vpci-msi/edu-rounds",
+        vanilla: ["0 of 1000", "3* of 1000"],
+        xpt: "1000 of 1000",
+    },
+    Row {
+        problem: "1. a device is lost when Xen is not told of its reset",
+        did: "FLR of an NVMe function, wrote the header back, read it",
+        case: "vpci-heal/nvme-flr-restored",
+        vanilla: ["bar0 4 command 0507", "bar0 4 command 0507"],
+        xpt: "bar0 f* command 0507",
+    },
+    Row {
         problem: "2. map_pirq is refused when dom0 is PVH",
         did: "map_pirq for an HVM guest with PIRQs",
         case: "physdev-map-pirq/hvm-pirq-map",
