@@ -368,3 +368,47 @@ fn sets_of_bars_have_seven_bits() {
     assert_eq!(all.without(set(0b101)).bits(), 0x7a);
     assert!(BarSet::NONE.is_empty() && !set(1).is_empty() && set(0x80).is_empty());
 }
+
+#[test]
+fn bar_that_can_move_is_placed_and_any_other_write_is_for_the_machine() {
+    let mut bench = Bench::new();
+    for (slot, value, placed, addr) in [
+        (0, 0xd000_0003, 0xd000_000c, 0x2_d000_0000),
+        (1, 0x12, 0x12, 0x12_d000_0000),
+        (2, !0, 0xffff_fff0, 0xffff_e000),
+    ] {
+        let mut after = bench.clone();
+        let bar = &mut after.device.bars[if slot == 2 { 2 } else { 0 }];
+        (bar.addr, bar.guest_addr) = (addr, addr);
+        assert_eq!(bench.device.place_bar(index(slot), value), Some(placed));
+        assert_eq!(bench, after);
+    }
+    // No BAR of its own; the ROM; mapped; a guest's; nobody's; fenced; on its way.
+    let mut fenced = Bench::new();
+    let first = fenced.device.reset(&mut fenced.entries, ResetKind::Flr);
+    fenced.talk(first, &[Good, Header(SILENCE)]);
+    let mut mapping = Bench::new();
+    mapping.write(COMMAND, 2, &[Good]);
+    let mut busy = Bench::new();
+    assert_eq!(
+        busy.device.reset(&mut busy.entries, ResetKind::Flr),
+        Action::MsixClear
+    );
+    for (mut bench, slot) in [
+        (Bench::new(), 3),
+        (Bench::new(), 4),
+        (Bench::new(), 6),
+        (Bench::bridge(), 2),
+        (Bench::decoding(), 1),
+        (Bench::decoding(), 2),
+        (Bench::guest(), 2),
+        (Bench::made(&DEVICE, &SIZES), 2),
+        (fenced, 2),
+        (mapping, 2),
+        (busy, 2),
+    ] {
+        let before = bench.clone();
+        assert_eq!(bench.device.place_bar(index(slot), 0xfea0_0000), None);
+        assert_eq!(bench, before);
+    }
+}
