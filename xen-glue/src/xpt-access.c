@@ -336,8 +336,9 @@ static void write_register(const struct pci_dev *pdev,
  * Writes registers, which know themselves when writes are ignored, and hardware
  * up to the last register. Gives the bytes that are done.
  */
-static unsigned int write_device(const struct pci_dev *pdev, unsigned int reg,
-                                 unsigned int size, uint32_t data)
+static unsigned int write_device(const struct pci_dev *pdev, pci_sbdf_t sbdf,
+                                 unsigned int reg, unsigned int size,
+                                 uint32_t data)
 {
     unsigned int done = 0;
 
@@ -362,7 +363,7 @@ static unsigned int write_device(const struct pci_dev *pdev, unsigned int reg,
             write_register(pdev, r, piece.size, piece.offset,
                            data >> (done * 8));
         else if ( xpt_may_write(pdev) )
-            write_hw(pdev->sbdf, reg + done, piece.size, data >> (done * 8));
+            write_hw(sbdf, reg + done, piece.size, data >> (done * 8));
         done += piece.size;
 
         /* All of it will be made again. */
@@ -402,7 +403,7 @@ void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
     }
 
     spin_lock(&pdev->vpci->lock);
-    done = write_device(pdev, reg, size, data);
+    done = write_device(pdev, sbdf, reg, size, data);
     spin_unlock(&pdev->vpci->lock);
     xpt_write_unlock(d);
 

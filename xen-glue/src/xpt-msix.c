@@ -103,6 +103,7 @@ static uint64_t read_at(struct vpci_msix *msix, unsigned long addr,
     const struct vpci *vpci = msix->pdev->vpci;
     struct xpt_msix_place place;
     const void __iomem *page;
+    uint64_t low;
 
     xpt_msix_place(&vpci->dev, addr, len, &place);
 
@@ -122,8 +123,8 @@ static uint64_t read_at(struct vpci_msix *msix, unsigned long addr,
         }
         /* Registers near the table: byte by byte, each with its own place. */
         len /= 2;
-        return (read_at(msix, addr, len) & (~0UL >> (64 - len * 8))) |
-               (read_at(msix, addr + len, len) << (len * 8));
+        low = read_at(msix, addr, len) & (~0UL >> (64 - len * 8));
+        return low | (read_at(msix, addr + len, len) << (len * 8));
 
     default:
         return ~0UL;
