@@ -90,6 +90,24 @@ fn unpacked(paths: &Paths, series: Series, kind: Kind) -> Result<(PathBuf, Tarba
     Ok((tree, tarball))
 }
 
+/// The source of `series` with the glue applied; the object is in place.
+pub(crate) fn patched_tree(paths: &Paths, series: Series) -> Result<PathBuf> {
+    let (pristine, _) = source_tree(paths, series)?;
+    patched(
+        paths,
+        series,
+        &Plan::new(paths, series, &pristine)?,
+        &pristine,
+    )
+}
+
+fn patched(paths: &Paths, series: Series, plan: &Plan, pristine: &Path) -> Result<PathBuf> {
+    let (tree, _) = unpacked(paths, series, Kind::Xpt)?;
+    let record = paths.hypervisor(series, Kind::Xpt).join("glue.files");
+    plan.sync(&tree, pristine, &record)?;
+    Ok(tree)
+}
+
 /// Builds one hypervisor where its inputs changed, and gives its file.
 pub(crate) fn hypervisor(paths: &Paths, series: Series, kind: Kind) -> Result<PathBuf> {
     let dir = paths.hypervisor(series, kind);
@@ -118,11 +136,7 @@ pub(crate) fn hypervisor(paths: &Paths, series: Series, kind: Kind) -> Result<Pa
         let what = format!("Xen {} {}: build", series.name(), kind.title());
         let tree = match &plan {
             None => pristine,
-            Some(plan) => {
-                let (tree, _) = unpacked(paths, series, kind)?;
-                plan.sync(&tree, &pristine, &dir.join("glue.files"))?;
-                tree
-            }
+            Some(plan) => patched(paths, series, plan, &pristine)?,
         };
         let step = Step::start(&what);
         let log = paths.log(&format!("xen-{}-{}", series.name(), kind.name()))?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask boot`, `test` and `audit`: what each judges, and in which order.
 
-use std::{collections::BTreeMap, fs, time::Instant};
+use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use console::style;
@@ -28,17 +28,19 @@ enum Part {
     Host,
     Ffi,
     Audit,
+    Unit,
     Guest(Series),
 }
 
 impl Part {
     /// In the order in which they run: the quick ones first.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Fmt,
         Self::Clippy,
         Self::Host,
         Self::Ffi,
         Self::Audit,
+        Self::Unit,
         Self::Guest(Series::V4_17),
         Self::Guest(Series::V4_20),
     ];
@@ -50,6 +52,7 @@ impl Part {
             Self::Host => "host",
             Self::Ffi => "ffi",
             Self::Audit => "audit",
+            Self::Unit => "unit",
             Self::Guest(Series::V4_17) => "guest-4.17",
             Self::Guest(Series::V4_20) => "guest-4.20",
         }
@@ -333,6 +336,7 @@ fn judge(prepared: &mut Prepared<'_>, part: Part) -> Result<Vec<Case>> {
         Part::Host => host(prepared),
         Part::Ffi => ffi(prepared),
         Part::Audit => audit_cases(prepared),
+        Part::Unit => unit(prepared),
         Part::Guest(series) => guest(prepared, series),
     }
 }
@@ -457,29 +461,8 @@ fn ffi(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
             cases.push(Case::failed("clang/run", format!("{error:#}")));
             continue;
         }
-        let step = Step::start(format!("ffi tests with {compiler}"));
-        let log = paths.log(&format!("ffi-{compiler}"))?;
-        let _ = fs::remove_file(&log);
-        let mut make = build::make(&paths.root.join("ffi-tests"));
-        make.arg("-k")
-            .arg(format!(
-                "O={}",
-                paths.out.join("ffi").join(compiler).display()
-            ))
-            .arg(format!("CC={compiler}"))
-            .arg(format!("XEN_417={}", v4_17.display()))
-            .arg(format!("XEN_420={}", v4_20.display()))
-            .arg("check");
-        let status = run::to_log(&mut make, &log, &step)?;
-        step.end(status.success());
-        let text = run::text_from(&log, 0);
-        let mut found: Vec<Case> = text.lines().filter_map(Case::of_line).collect();
-        if !status.success() && found.iter().all(|case| case.ok) {
-            let error = run::failure("make check", status, &log, 0);
-            found.push(Case::failed("make", format!("{error:#}")));
-        } else if found.is_empty() {
-            found.push(Case::failed("make", "printed no case"));
-        }
+        let trees = [("XEN_417", v4_17.as_path()), ("XEN_420", &v4_20)];
+        let found = c_cases(paths, "ffi", compiler, "check", &trees)?;
         let prefix = format!("{compiler}/");
         cases.extend(found.into_iter().map(|case| Case {
             name: format!("{prefix}{}", case.name.trim_start_matches(&prefix)),
@@ -487,6 +470,63 @@ fn ffi(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
         }));
     }
     Ok(cases)
+}
+
+/// Xen's own unit test of vPCI, on the trees with the glue: as it is there, and of
+/// what takes the place of vpci.c.
+fn unit(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
+    prepared.ensure(&[Need::Rust, Need::Build, Need::Fetch])?;
+    prepared.object()?;
+    let paths = prepared.paths;
+    let (v4_17, _) = build::source_tree(paths, Series::V4_17)?;
+    let (v4_20, _) = build::source_tree(paths, Series::V4_20)?;
+    let xpt_4_17 = build::patched_tree(paths, Series::V4_17)?;
+    let xpt_4_20 = build::patched_tree(paths, Series::V4_20)?;
+    let trees = [
+        ("XEN_417", v4_17.as_path()),
+        ("XEN_420", &v4_20),
+        ("XPT_417", &xpt_4_17),
+        ("XPT_420", &xpt_4_20),
+    ];
+    c_cases(paths, "unit", "gcc", "unit", &trees)
+}
+
+/// Runs a goal of `ffi-tests/Makefile`: the cases that it prints, and one more
+/// if it fails without one.
+fn c_cases(
+    paths: &Paths,
+    name: &str,
+    compiler: &str,
+    goal: &str,
+    trees: &[(&str, &Path)],
+) -> Result<Vec<Case>> {
+    let step = Step::start(format!("{name} tests with {compiler}"));
+    let log = paths.log(&format!("{name}-{compiler}"))?;
+    let _ = fs::remove_file(&log);
+    let mut make = build::make(&paths.root.join("ffi-tests"));
+    make.arg("-k")
+        .arg(format!(
+            "O={}",
+            paths.out.join("ffi").join(compiler).display()
+        ))
+        .arg(format!("CC={compiler}"))
+        .args(
+            trees
+                .iter()
+                .map(|(name, tree)| format!("{name}={}", tree.display())),
+        )
+        .arg(goal);
+    let status = run::to_log(&mut make, &log, &step)?;
+    step.end(status.success());
+    let text = run::text_from(&log, 0);
+    let mut found: Vec<Case> = text.lines().filter_map(Case::of_line).collect();
+    if !status.success() && found.iter().all(|case| case.ok) {
+        let error = run::failure(&format!("make {goal}"), status, &log, 0);
+        found.push(Case::failed("make", format!("{error:#}")));
+    } else if found.is_empty() {
+        found.push(Case::failed("make", "printed no case"));
+    }
+    Ok(found)
 }
 
 fn audit_cases(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
@@ -568,7 +608,7 @@ mod tests {
         }
         let error = Part::find("nonsense").unwrap_err().to_string();
         assert!(
-            error.contains("fmt, clippy, host, ffi, audit, guest-4.17, guest-4.20"),
+            error.contains("fmt, clippy, host, ffi, audit, unit, guest-4.17, guest-4.20"),
             "{error}"
         );
     }
