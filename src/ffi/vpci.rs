@@ -359,6 +359,16 @@ pub unsafe extern "C" fn xpt_device_work(
     unsafe { put(action, VpciAction::new(next, false)) };
 }
 
+/// The bits of the BARs that are in the p2m already and not just queued to be.
+///
+/// # Safety
+/// `device` is NULL, which gives 0, or a record that nobody changes meanwhile.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xpt_device_in_place(device: *const Device) -> u32 {
+    // SAFETY: NULL or valid by the contract of this function.
+    unsafe { device.as_ref() }.map_or(0, |device| device.in_place().bits().into())
+}
+
 /// A vCPU waits for a reset or a detach, and goes on with it: gives the outstanding
 /// action again, to be completed, or `Done` when there is none.
 ///

@@ -56,6 +56,14 @@ impl Device {
         !matches!(self.operation(), Operation::None)
     }
 
+    /// The BARs that are in the p2m already: mapped, and not just queued to be.
+    pub fn in_place(&self) -> BarSet {
+        match self.operation() {
+            Operation::Map | Operation::MapRom => self.mapped().without(self.operation_bars()),
+            Operation::None | Operation::Unmap | Operation::Renew => self.mapped(),
+        }
+    }
+
     /// A vCPU comes for the operation that it was given with `epoch`.
     ///
     /// [`Action::Map`] or [`Action::Unmap`], the same one for each that comes;

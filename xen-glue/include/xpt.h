@@ -1198,6 +1198,14 @@ void xpt_device_work(const struct xpt_device *device,
                      struct xpt_vpci_action *action);
 
 /**
+ * The bits of the BARs that are in the p2m already and not just queued to be.
+ *
+ * # Safety
+ * `device` is NULL, which gives 0, or a record that nobody changes meanwhile.
+ */
+uint32_t xpt_device_in_place(const struct xpt_device *device);
+
+/**
  * A vCPU waits for a reset or a detach, and goes on with it: gives the outstanding
  * action again, to be completed, or `Done` when there is none.
  *

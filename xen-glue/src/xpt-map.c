@@ -80,8 +80,11 @@ static int remove_gfns(struct vpci *vpci, unsigned long first,
     return 0;
 }
 
-/* What other BARs have mapped is theirs: it is neither mapped nor unmapped. */
-static int remove_others(struct pci_dev *pdev, unsigned int bars)
+/*
+ * What other BARs have mapped is theirs: it is neither mapped nor unmapped. Of two
+ * devices that wait to be mapped to the same page, the first to be gets it.
+ */
+static int remove_others(struct pci_dev *pdev, unsigned int bars, bool map)
 {
     const struct domain *d = xpt_user(pdev);
     bool hidden = false;
@@ -92,17 +95,20 @@ static int remove_others(struct pci_dev *pdev, unsigned int bars)
 
         for_each_pdev ( hidden ? dom_xen : d, other )
         {
-            unsigned int i;
+            unsigned int i, placed = ~0u;
 
             if ( !other->vpci )
                 continue;
+            if ( map && other != pdev )
+                placed = xpt_device_in_place(&other->vpci->dev);
 
             for ( i = 0; i < ARRAY_SIZE(other->vpci->dev.bars); i++ )
             {
                 const struct xpt_bar *bar = &other->vpci->dev.bars[i];
                 int rc;
 
-                if ( !bar->mapped || (other == pdev && (bars & (1u << i))) )
+                if ( !bar->mapped || !(placed & (1u << i)) ||
+                     (other == pdev && (bars & (1u << i))) )
                     continue;
 
                 rc = remove_gfns(pdev->vpci, first_gfn(bar), last_gfn(bar));
@@ -174,7 +180,7 @@ static int collect(struct pci_dev *pdev, unsigned int bars, bool map)
     }
 
     if ( !rc )
-        rc = remove_others(pdev, bars);
+        rc = remove_others(pdev, bars, map);
 
     if ( rc )
     {

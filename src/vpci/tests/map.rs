@@ -287,3 +287,15 @@ fn epoch_begins_anew_after_the_last() {
     assert_eq!(bench.work(Placed(BARS)), DONE);
     assert_eq!(bench.state(), (2, true, BARS, false));
 }
+
+#[test]
+fn bars_are_in_place_when_their_map_is_over() {
+    let mut bench = Bench::of(Owner::Hardware, &with_command(0), &SIZES);
+    assert_eq!(bench.device.in_place(), BarSet::NONE);
+    bench.write(COMMAND, 2, &[Good]);
+    assert_eq!(bench.device.in_place(), BarSet::NONE);
+    assert_eq!(bench.work(Placed(BARS)), DONE);
+    assert_eq!(bench.device.in_place(), set(BARS));
+    bench.write(COMMAND, 0, &[Good]);
+    assert_eq!(bench.device.in_place(), BarSet::NONE);
+}
