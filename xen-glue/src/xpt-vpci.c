@@ -263,28 +263,35 @@ static int execute(const struct pci_dev *pdev,
     return -EOPNOTSUPP;
 }
 
-void xpt_converse(const struct pci_dev *pdev, struct xpt_vpci_action *act)
+/* Performs @act, no map, and gets the next; of the last one, the outcome. */
+static void perform(const struct pci_dev *pdev, struct xpt_vpci_action *act)
 {
     struct vpci *vpci = pdev->vpci;
+    int rc;
 
-    while ( act->kind != XPT_VPCI_DONE )
+    if ( act->kind == XPT_VPCI_PROBE )
     {
-        int rc;
+        struct xpt_snapshot snapshot;
 
-        if ( act->kind == XPT_VPCI_PROBE )
-        {
-            struct xpt_snapshot snapshot;
-
-            probe(pdev, act->value, &snapshot);
-            xpt_device_probed(&vpci->dev, xpt_entries(vpci), &snapshot, act);
-            continue;
-        }
-
-        rc = execute(pdev, act);
-        if ( act->last )
-            return;
-        xpt_device_complete(&vpci->dev, xpt_entries(vpci), rc, act);
+        probe(pdev, act->value, &snapshot);
+        xpt_device_probed(&vpci->dev, xpt_entries(vpci), &snapshot, act);
+        return;
     }
+
+    rc = execute(pdev, act);
+    if ( act->last )
+    {
+        act->kind = XPT_VPCI_DONE;
+        act->rc = rc;
+    }
+    else
+        xpt_device_complete(&vpci->dev, xpt_entries(vpci), rc, act);
+}
+
+void xpt_converse(const struct pci_dev *pdev, struct xpt_vpci_action *act)
+{
+    while ( act->kind != XPT_VPCI_DONE )
+        perform(pdev, act);
 }
 
 /*
@@ -300,40 +307,24 @@ int xpt_converse_and_map(struct pci_dev *pdev, struct xpt_vpci_action *act)
 
     while ( act->kind != XPT_VPCI_DONE )
     {
-        int rc;
-
         if ( !(++steps % BATCH) && general_preempt_check() )
         {
             xpt_unlock_device(pdev);
             return -ERESTART;
         }
 
-        if ( act->kind == XPT_VPCI_PROBE )
-        {
-            struct xpt_snapshot snapshot;
-
-            probe(pdev, act->value, &snapshot);
-            xpt_device_probed(&vpci->dev, xpt_entries(vpci), &snapshot, act);
-            continue;
-        }
-
         if ( act->kind == XPT_VPCI_MAP || act->kind == XPT_VPCI_UNMAP )
         {
             /* Not completed: the continuation is given the same action. */
-            rc = xpt_map(pdev, act);
+            int rc = xpt_map(pdev, act);
+
             if ( rc == -ERESTART || xpt_lock_device(pdev) )
                 return -ERESTART;
             xpt_map_done(pdev);
+            xpt_device_complete(&vpci->dev, xpt_entries(vpci), rc, act);
         }
         else
-            rc = execute(pdev, act);
-
-        if ( act->last )
-        {
-            act->rc = rc;
-            break;
-        }
-        xpt_device_complete(&vpci->dev, xpt_entries(vpci), rc, act);
+            perform(pdev, act);
     }
 
     xpt_unlock_device(pdev);
@@ -354,10 +345,9 @@ static void cf_check write_register(
     struct xpt_vpci_action act;
 
     xpt_device_write(&vpci->dev, xpt_entries(vpci), reg, val, &act);
-    if ( act.kind != XPT_VPCI_DONE )
-        xpt_converse(pdev, &act);
+    xpt_converse(pdev, &act);
 
-    if ( act.kind == XPT_VPCI_DONE && act.rc )
+    if ( act.rc )
         gprintk(XENLOG_WARNING, "%pp: write of %#x to %#x ignored: %d\n",
                 &pdev->sbdf, val, reg, act.rc);
 }
@@ -606,7 +596,7 @@ int vpci_assign_device(struct pci_dev *pdev)
     }
 
     /* -EIO, -EOPNOTSUPP: the device is fenced, and its owner's all the same. */
-    return act.kind == XPT_VPCI_DONE ? act.rc : 0;
+    return act.rc;
 }
 
 void vpci_deassign_device(struct pci_dev *pdev)
