@@ -19,7 +19,6 @@
 #include "compat.h"
 #include "xpt-vpci.h"
 
-
 static unsigned long first_gfn(const struct xpt_bar *bar)
 {
     return PFN_DOWN(bar->guest_addr);
@@ -68,10 +67,9 @@ static int remove_gfns(struct vpci *vpci, unsigned long first,
     unsigned int i;
 
     for ( i = 0; i < ARRAY_SIZE(vpci->mem); i++ )
-        if ( vpci->mem[i] &&
-             rangeset_overlaps_range(vpci->mem[i], first, last) )
+        if ( vpci->mem[i] )
         {
-            int rc = rangeset_remove_range(vpci->mem[i], first, last);
+            int rc = xpt_rangeset_remove(vpci->mem[i], first, last);
 
             if ( rc )
                 return rc;
