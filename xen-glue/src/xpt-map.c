@@ -169,7 +169,11 @@ static int collect(struct pci_dev *pdev, unsigned int bars, bool map)
         placed |= 1u << i;
     }
 
-    for ( i = 0; !rc && i < ARRAY_SIZE(vpci->dev.msix.tables); i++ )
+    /*
+     * There is nothing to unmap where MSI-X is, unless a map failed before it
+     * took out what another BAR had there.
+     */
+    for ( i = 0; map && !rc && i < ARRAY_SIZE(vpci->dev.msix.tables); i++ )
     {
         unsigned long first, last;
 
