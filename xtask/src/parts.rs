@@ -28,7 +28,7 @@ enum Part {
     Host,
     Ffi,
     Audit,
-    Unit,
+    Twin,
     Guest(Series),
 }
 
@@ -40,7 +40,7 @@ impl Part {
         Self::Host,
         Self::Ffi,
         Self::Audit,
-        Self::Unit,
+        Self::Twin,
         Self::Guest(Series::V4_17),
         Self::Guest(Series::V4_20),
     ];
@@ -52,7 +52,7 @@ impl Part {
             Self::Host => "host",
             Self::Ffi => "ffi",
             Self::Audit => "audit",
-            Self::Unit => "unit",
+            Self::Twin => "twin",
             Self::Guest(Series::V4_17) => "guest-4.17",
             Self::Guest(Series::V4_20) => "guest-4.20",
         }
@@ -336,7 +336,7 @@ fn judge(prepared: &mut Prepared<'_>, part: Part) -> Result<Vec<Case>> {
         Part::Host => host(prepared),
         Part::Ffi => ffi(prepared),
         Part::Audit => audit_cases(prepared),
-        Part::Unit => unit(prepared),
+        Part::Twin => twin(prepared),
         Part::Guest(series) => guest(prepared, series),
     }
 }
@@ -472,9 +472,9 @@ fn ffi(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Xen's own unit test of vPCI, on the trees with the glue: as it is there, and of
-/// what takes the place of vpci.c.
-fn unit(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
+/// Xen's vPCI in user space: its own unit test, and unmodified Xen's C beside
+/// the crate.
+fn twin(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
     prepared.ensure(&[Need::Rust, Need::Build, Need::Fetch])?;
     prepared.object()?;
     let paths = prepared.paths;
@@ -488,7 +488,7 @@ fn unit(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
         ("XPT_417", &xpt_4_17),
         ("XPT_420", &xpt_4_20),
     ];
-    c_cases(paths, "unit", "gcc", "unit", &trees)
+    c_cases(paths, "twin", "gcc", "twin", &trees)
 }
 
 /// Runs a goal of `ffi-tests/Makefile`: the cases that it prints, and one more
@@ -608,7 +608,7 @@ mod tests {
         }
         let error = Part::find("nonsense").unwrap_err().to_string();
         assert!(
-            error.contains("fmt, clippy, host, ffi, audit, unit, guest-4.17, guest-4.20"),
+            error.contains("fmt, clippy, host, ffi, audit, twin, guest-4.17, guest-4.20"),
             "{error}"
         );
     }
