@@ -2,7 +2,7 @@
 #
 # Xen's vPCI in user space: Xen's own unit test (tools/tests/vpci), and the twin
 # test, which runs the same scripts through unmodified Xen's C and through
-# xen-passthrough. XEN_417 and XEN_420 are unmodified trees, XPT_417 and XPT_420
+# xen-passthrough, and the cost of an access by the number of registers. XEN_417 and XEN_420 are unmodified trees, XPT_417 and XPT_420
 # trees with the glue applied. SEED and SCRIPTS say which scripts, and how many.
 
 SEED ?= 1
@@ -26,9 +26,9 @@ twin-tree = $(if $(filter %-ours,$(1)),$(patched-$(call version,$(1))),$(tree-$(
 not-built = { echo "FAIL $(name)/$(notdir $@)/is-built"; exit 1; }
 
 .PHONY: twin
-twin: $(units:%=check-%) $(trees:%=check-twin-%)
+twin: $(units:%=check-%) $(trees:%=check-twin-%) $(twins:%=check-cost-%)
 
-ifneq ($(filter twin check-unit-% check-twin-%,$(MAKECMDGOALS)),)
+ifneq ($(filter twin check-unit-% check-twin-% check-cost-%,$(MAKECMDGOALS)),)
 $(foreach tree,XPT_417 XPT_420,$(if $(wildcard $($(tree))/xen/drivers/xpt/compat.h),,\
     $(error $(tree) shall be a Xen source tree with the glue, and is "$($(tree))")))
 endif
@@ -88,28 +88,57 @@ twin-link-ours = $(lib) $$(cat $(libs)) -lpthread
 # rangeset): unmodified 4.17 is given those of 4.20.
 rangeset = $(if $(filter 4.17-upstream,$(1)),$(XEN_420),$(call twin-tree,$(1)))/xen
 
-twin-cflags = $(common) $(sanitize) -Wno-unused-parameter -Wno-sign-compare -D__XEN__ -D__XEN_TOOLS__ \
+twin-cflags = $(common) -Wno-unused-parameter -Wno-sign-compare -D__XEN__ -D__XEN_TOOLS__ \
     -DXEN_MINOR=$(minor-$(call version,$(1))) -DCONFIG_X86=1 -DCONFIG_64BIT=1 \
     -DCONFIG_HAS_VPCI=1 -DCONFIG_HAS_PCI_MSI=1 -include twin/emul.h -Itwin \
     -I$(twin-out)/include -I$(twin-out)/$(1).include -I$(call twin-tree,$(1))/xen/include \
     -idirafter $(call twin-tree,$(1))/xen/arch/x86/include
 
-$(twins:%=$(twin-out)/%): $(twin-out)/%: $(lib) $(out)/flags $(twin-out)/include/emul.stamp FORCE
-	@rm -rf $@.include $@.objects && mkdir -p $@.include/xen $@.objects
-	@cp $(call rangeset,$*)/include/xen/rangeset.h $@.include/xen
-	@# Of vmsi.c what is for vPCI.
-	@sed -n '/^#ifdef CONFIG_HAS_VPCI$$/,/^#endif/p' \
-	    $(call twin-tree,$*)/xen/arch/x86/hvm/vmsi.c >$@.objects/vmsi.c
-	@for c in $(twin-$(call twin-side,$*):%=$(call twin-tree,$*)/xen/%) \
-	          $(call rangeset,$*)/common/rangeset.c $@.objects/vmsi.c; do \
-	    $(CC) $(call twin-cflags,$*) $(twin-flags-$(call twin-side,$*)) \
-	        -c -o $@.objects/$$(basename $$c .c).o $$c || $(not-built); \
-	done
-	@for c in emul device main; do \
-	    $(CC) $(call twin-cflags,$*) $(twin-flags-$(call twin-side,$*)) \
-	        -c -o $@.objects/$$c.o twin/$$c.c || $(not-built); \
-	done
-	$(CC) $(sanitize) -o $@ $@.objects/*.o $(twin-link-$(call twin-side,$*)) || $(not-built)
+# $(call twin-program,4.17-ours,main,FLAGS): vPCI with a main() of twin/.
+define twin-program
+@rm -rf $@.objects && mkdir -p $@.objects
+@# Of vmsi.c what is for vPCI.
+@sed -n '/^#ifdef CONFIG_HAS_VPCI$$/,/^#endif/p' \
+    $(call twin-tree,$(1))/xen/arch/x86/hvm/vmsi.c >$@.objects/vmsi.c
+@for c in $(twin-$(call twin-side,$(1)):%=$(call twin-tree,$(1))/xen/%) \
+          $(call rangeset,$(1))/common/rangeset.c $@.objects/vmsi.c; do \
+    $(CC) $(call twin-cflags,$(1)) $(3) $(twin-flags-$(call twin-side,$(1))) \
+        -c -o $@.objects/$$(basename $$c .c).o $$c || $(not-built); \
+done
+@for c in emul device $(2); do \
+    $(CC) $(call twin-cflags,$(1)) $(3) $(twin-flags-$(call twin-side,$(1))) \
+        -c -o $@.objects/$$c.o twin/$$c.c || $(not-built); \
+done
+$(CC) $(3) -o $@ $@.objects/*.o $(twin-link-$(call twin-side,$(1))) || $(not-built)
+endef
+
+$(twins:%=$(twin-out)/%.include): $(twin-out)/%.include: $(out)/flags FORCE
+	@mkdir -p $@/xen && cp $(call rangeset,$*)/include/xen/rangeset.h $@/xen
+
+twin-needs = $(lib) $(out)/flags $(twin-out)/include/emul.stamp $(twin-out)/%.include FORCE
+
+$(twins:%=$(twin-out)/%): $(twin-out)/%: $(twin-needs)
+	$(call twin-program,$*,main,$(sanitize))
+
+$(twins:%=$(twin-out)/cost-%): $(twin-out)/cost-%: $(twin-needs)
+	$(call twin-program,$*,cost,-O2)
+
+# The cost of an access is the same with few and with 64 emulated registers,
+# whichever it is for. Unmodified Xen's grows, or something else was measured.
+cost-of = valgrind --tool=callgrind --toggle-collect=measured \
+    --callgrind-out-file=/dev/null $< $(1) 2>&1 | sed -n 's/^==.* Collected : //p'
+
+$(twins:%=check-cost-%): check-cost-%: $(twin-out)/cost-%
+	@echo "  RUN     $(name)/cost-$*"
+	@rc=0; for how in r w; do \
+	    few=$$($(call cost-of,few $$how last)) first=$$($(call cost-of,all $$how first)); \
+	    last=$$($(call cost-of,all $$how last)); case=$(name)/cost-$*/$$how; \
+	    echo "  few registers: $$few instructions; 64: first $$first, last $$last"; \
+	    if [ "$${few:-0}" -gt 0 ] && $(cost-want-$(call twin-side,$*)); then echo "ok $$case"; \
+	    else echo "FAIL $$case $$few, $$first, $$last instructions"; rc=3; fi; \
+	done; exit $$rc
+cost-want-ours := [ "$$first" = "$$few" ] && [ "$$last" = "$$few" ]
+cost-want-upstream := [ "$$last" -gt "$$few" ]
 
 $(trees:%=$(twin-out)/compare-%): $(twin-out)/compare-%: twin/compare.c check.h $(lib) $(out)/flags
 	@mkdir -p $(@D)

@@ -475,7 +475,7 @@ fn ffi(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
 /// Xen's vPCI in user space: its own unit test, and unmodified Xen's C beside
 /// the crate.
 fn twin(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
-    prepared.ensure(&[Need::Rust, Need::Build, Need::Fetch])?;
+    prepared.ensure(&[Need::Rust, Need::Build, Need::Fetch, Need::Valgrind])?;
     prepared.object()?;
     let paths = prepared.paths;
     let (v4_17, _) = build::source_tree(paths, Series::V4_17)?;

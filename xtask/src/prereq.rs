@@ -34,6 +34,8 @@ pub(crate) enum Need {
     Qemu,
     /// The second C compiler of the ffi tests.
     Clang,
+    /// Counting instructions of host programs.
+    Valgrind,
 }
 
 /// How to see that a Debian package is there.
@@ -61,6 +63,7 @@ impl Need {
             Self::Fetch => &[(Program("tar"), "tar"), (Program("xz"), "xz-utils")],
             Self::Qemu => &[(Program(QEMU), "qemu-system-x86")],
             Self::Clang => &[(Program("clang"), "clang")],
+            Self::Valgrind => &[(Program("valgrind"), "valgrind")],
         }
     }
 }
