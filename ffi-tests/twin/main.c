@@ -174,8 +174,8 @@ static uint32_t size_of_bar(const struct device *dev, unsigned int reg)
 /*
  * What is written to BARs has two limits, but for where they are what a script
  * ends with: bits below the size, of which unmodified Xen thinks that the device
- * keeps them, and host memory, where no MSI-X table can be. BARs with MSI-X are
- * above 2 GiB if they are below 4.
+ * keeps them, and what the host's memory map has, where no MSI-X table can be.
+ * BARs with MSI-X are from 2 GiB on and below 3.75 if they are below 4.
  */
 static bool no_limits;
 
@@ -192,7 +192,7 @@ static uint64_t limit(const struct device *dev, unsigned int reg,
             continue;
         val &= ~((uint64_t)(((bar - 1) & ~bits) >> byte * 8 & 0xff) << i * 8);
         if ( byte == 3 && !bits && dev->pdev.msix_pos )
-            val |= 0x80ULL << i * 8;
+            val = (val | 0x80ULL << i * 8) & ~(0x10ULL << i * 8);
     }
 
     return val;

@@ -169,10 +169,7 @@ static int collect(struct pci_dev *pdev, unsigned int bars, bool map)
         placed |= 1u << i;
     }
 
-    /*
-     * There is nothing to unmap where MSI-X is, unless a map failed before it
-     * took out what another BAR had there.
-     */
+    /* Where MSI-X is see make_holes() and leave_holes(). */
     for ( i = 0; map && !rc && i < ARRAY_SIZE(vpci->dev.msix.tables); i++ )
     {
         unsigned long first, last;
@@ -314,6 +311,37 @@ static int make_holes(const struct pci_dev *pdev, struct domain *d,
     return 0;
 }
 
+/*
+ * Where MSI-X is there is nothing to unmap, unless a map failed before it took out
+ * what another BAR had there, and left it to these.
+ */
+static int leave_holes(const struct pci_dev *pdev, struct domain *d)
+{
+    unsigned int i;
+
+    for ( i = 0; i < ARRAY_SIZE(pdev->vpci->dev.msix.tables); i++ )
+    {
+        unsigned long gfn, last;
+
+        if ( !msix_gfns(pdev->vpci, i, ~0u, &gfn, &last) )
+            continue;
+
+        for ( ; gfn <= last; gfn++ )
+        {
+            p2m_type_t t;
+            int rc = 0;
+
+            get_gfn_query_unlocked(d, gfn, &t);
+            if ( t != p2m_mmio_direct )
+                rc = remove_gfns(pdev->vpci, gfn, gfn);
+            if ( rc )
+                return rc;
+        }
+    }
+
+    return 0;
+}
+
 int xpt_map(struct pci_dev *pdev, const struct xpt_vpci_action *act)
 {
     struct vpci *vpci = pdev->vpci;
@@ -342,8 +370,8 @@ int xpt_map(struct pci_dev *pdev, const struct xpt_vpci_action *act)
 
     xpt_unlock_device(pdev);
 
-    if ( !rc && map )
-        rc = make_holes(pdev, d, vpci->work.bars);
+    if ( !rc )
+        rc = map ? make_holes(pdev, d, vpci->work.bars) : leave_holes(pdev, d);
 
     for ( i = 0; !rc && i < ARRAY_SIZE(vpci->mem); i++ )
     {
