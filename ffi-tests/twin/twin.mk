@@ -148,7 +148,7 @@ $(trees:%=$(twin-out)/compare-%): $(twin-out)/compare-%: twin/compare.c check.h 
 # A program that dies leaves a trace without an end, which the comparer notices.
 $(twins:%=$(twin-out)/%.trace): %.trace: %
 	@echo "  RUN     $(name)/twin/$(notdir $<) $(SEED) $(SCRIPTS)"
-	@timeout 60 $< $(SEED) $(SCRIPTS) >$@ || echo "bug exit status $$?" >>$@
+	@timeout 300 $< $(SEED) $(SCRIPTS) >$@ || echo "bug exit status $$?" >>$@
 
 $(trees:%=check-twin-%): check-twin-%: $(twin-out)/compare-% \
     $(twin-out)/%-upstream.trace $(twin-out)/%-ours.trace
