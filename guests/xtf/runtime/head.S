@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * PVH entry: Xen starts us in 32-bit flat mode without paging.  Enter long
- * mode on identity page tables of the first 4 GiB and call the runtime.
+ * PVH entry: Xen starts us in 32-bit flat mode without paging, %ebx pointing
+ * to its start info.  Enter long mode on identity page tables of the first
+ * 4 GiB and call the runtime.
  */
 
 #define CR0_PG          (1 << 31)
@@ -53,6 +54,7 @@ pvh_start:
         mov     %eax, %gs
         mov     %eax, %ss
         mov     $stack_top, %rsp
+        mov     %ebx, %edi
         push    $2              /* Known flags: interrupts and direction off. */
         popf
         call    runtime_main

@@ -32,7 +32,9 @@ static struct idt_gate idt[256];
 
 extern char hypercall_page[], exception_stubs[];
 
-void runtime_main(void);
+const void *runtime_start_info;
+
+void runtime_main(const void *start_info);
 void runtime_exception(const unsigned long *frame);
 
 /*
@@ -213,6 +215,11 @@ int snprintf(char *buf, size_t size, const char *fmt, ...)
 /*
  * Console and reports.
  */
+__weak void runtime_write(const char *buf, size_t len)
+{
+    (void)HYPERCALL3(long, __HYPERVISOR_console_io, CONSOLEIO_write, len, buf);
+}
+
 static void vprintk(const char *fmt, va_list args)
 {
     static char buf[512];
@@ -221,7 +228,7 @@ static void vprintk(const char *fmt, va_list args)
     if ( len >= (int)sizeof(buf) )
         len = sizeof(buf) - 1;
 
-    (void)HYPERCALL3(long, __HYPERVISOR_console_io, CONSOLEIO_write, len, buf);
+    runtime_write(buf, len);
 }
 
 void printk(const char *fmt, ...)
@@ -342,8 +349,9 @@ static void init_hypercalls(void)
                            : "memory" );
 }
 
-void runtime_main(void)
+void runtime_main(const void *start_info)
 {
+    runtime_start_info = start_info;
     init_idt();
     init_hypercalls();
 

@@ -13,6 +13,7 @@
 
 #define __printf(f, v)  __attribute__((__format__(__printf__, f, v)))
 #define __noreturn      __attribute__((__noreturn__))
+#define __weak          __attribute__((__weak__))
 #define barrier()       asm volatile ( "" ::: "memory" )
 
 #define ARRAY_SIZE(a)   (sizeof(a) / sizeof(*(a)))
@@ -23,6 +24,13 @@
 /* To be provided by the test. */
 extern const char test_title[];
 void test_main(void);
+
+/*
+ * Not XTF's: what Xen left in %ebx, and where printk() goes.  A kernel which
+ * has another console defines runtime_write() itself.
+ */
+extern const void *runtime_start_info;
+void runtime_write(const char *buf, size_t len);
 
 /* C library. */
 void *memset(void *s, int c, size_t n);
