@@ -50,8 +50,8 @@ static const struct physdev_op_row
     OP(restore_msi_ext, NOBODY),
     OP(pirq_eoi_gmfn_v2, NOBODY),
     OP(dbgp_op, HARDWARE),
-    OP(prepare_msix, NOBODY),
-    OP(release_msix, NOBODY),
+    OP(prepare_msix, HARDWARE),
+    OP(release_msix, HARDWARE),
 #ifdef PHYSDEVOP_pci_device_reset
     OP(pci_device_reset, HARDWARE),
 #endif

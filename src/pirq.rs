@@ -83,6 +83,8 @@ pub const fn gate(number: u32, caller: Caller) -> Result<(), Errno> {
         | PhysdevOp::PciDeviceAdd
         | PhysdevOp::PciDeviceRemove
         | PhysdevOp::PciDeviceReset
+        | PhysdevOp::PrepareMsix
+        | PhysdevOp::ReleaseMsix
         | PhysdevOp::DbgpOp => caller.hardware,
 
         PhysdevOp::IrqUnmaskNotify
@@ -98,9 +100,7 @@ pub const fn gate(number: u32, caller: Caller) -> Result<(), Errno> {
         | PhysdevOp::PirqEoiGmfnV2
         | PhysdevOp::RestoreMsi
         | PhysdevOp::ManagePciAddExt
-        | PhysdevOp::RestoreMsiExt
-        | PhysdevOp::PrepareMsix
-        | PhysdevOp::ReleaseMsix => false,
+        | PhysdevOp::RestoreMsiExt => false,
     };
     if open { Ok(()) } else { Err(Errno::ENOSYS) }
 }

@@ -41,8 +41,8 @@ static const struct {
     [27] = { "restore_msi_ext" },
     [28] = { "pirq_eoi_gmfn_v2" },
     [29] = { "dbgp_op", true },
-    [30] = { "prepare_msix" },
-    [31] = { "release_msix" },
+    [30] = { "prepare_msix", true },
+    [31] = { "release_msix", true },
     [32] = { "pci_device_reset", true },
 };
 
