@@ -4,6 +4,8 @@
  * performed what the library asks for, as Xen's side of the border does it.
  */
 
+#include <inttypes.h>
+
 #include "check.h"
 
 /* What Xen's vmsi.c uses by these names. */
@@ -475,6 +477,7 @@ enum event
     ATTACH,     /* to owner a */
     HIDE,
     PASSES,     /* the command register's new value a, or not: b */
+    PLACES,     /* BAR a by a write of b, or not: no step */
     WORK,       /* of the vCPU that was told to come */
     LATE,       /* the same, by an epoch that is a operations old */
     STATE,      /* is a */
@@ -582,6 +585,7 @@ static const char *play(struct fake *fake, const struct beat *beat)
     struct xpt_device *dev = fake->dev;
     struct xpt_vpci_action act;
     uint32_t a = beat->a, b = beat->b, got;
+    int64_t placed;
     int rc = 0;
     unsigned int nr = 0;
 
@@ -612,6 +616,18 @@ static const char *play(struct fake *fake, const struct beat *beat)
         REQUIRE(got == b, "%u", got);
         if ( got )
             conf_write(fake, COMMAND, 2, a);
+        break;
+
+    case PLACES:
+        placed = xpt_device_place_bar(dev, a, b);
+        if ( placed < 0 )
+        {
+            REQUIRE(placed == -1, "%"PRId64, placed);
+            break;
+        }
+        REQUIRE(placed <= UINT32_MAX, "%"PRId64, placed);
+        fake->log[fake->nr_log++] = (struct step)DWORD(BAR(a), placed);
+        conf_write(fake, BAR(a), 4, placed);
         break;
 
     case RESET:
@@ -870,6 +886,16 @@ static const struct story
         DO(WRITE, BAR(3), 0xd001), DO(WRITE, BAR(5), UINT32_MAX),
         DO(WRITE, ROM, 0xab000001, DWORD(ROM, 0xab000001)), IS_NEW, TURN(ON),
         WORKS(MAP(BARS)), IS_NEW } },
+    { "bars-are-placed-while-unmapped", HARDWARE, .beats = {
+        DO(PLACES, 0, 0xfe000000), TURN(OFF), DO(PLACES, 0, 0xaabb4003),
+        WORKS(UNMAP(BARS)),
+        DO(PLACES, 0, 0xaabb4003, DWORD(BAR(0), 0xaabb400c)),
+        DO(PLACES, 1, 0x9876543f, DWORD(BAR(1), 0x9876543f)),
+        DO(PLACES, 2, 0xaabb100f, DWORD(BAR(2), 0xaabb1000)), IS_NEW,
+        DO(PLACES, 3, 0xd001), DO(PLACES, 5, UINT32_MAX), DO(PLACES, 6, 1),
+        DO(PLACES, 7, 0), DO(PLACES, UINT32_MAX, 0), IS_NEW, TURN(ON),
+        DO(PLACES, 2, 0xaabb2000), WORKS(MAP(BARS)), IS_NEW,
+        DO(DETACH, 0, 0, CLEAR, UNMAP(BARS)), DO(PLACES, 0, 0xaabb4000) } },
     { "mapped-bars-stay-while-the-device-decodes", HARDWARE, .beats = {
         DO(WRITE, BAR(0), 0xaabb4000, PEEK, MAPPED(0)),
         DO(WRITE, BAR(1), 0x13, PEEK, MAPPED(1)),
@@ -1712,6 +1738,7 @@ static const char *nulls(void)
     REQUIRE(xpt_device_read(NULL, COMMAND) == UINT32_MAX, "read");
     REQUIRE(xpt_device_writes(NULL) == XPT_WRITES_IGNORED, "writes");
     REQUIRE(!xpt_device_passes_command(NULL, 0), "command");
+    REQUIRE(xpt_device_place_bar(NULL, 0, 0) == -1, "BAR");
     xpt_device_hide(NULL);
     REQUIRE(!xpt_msix_is_at(NULL, TABLE), "is at");
     memset(&place, 0xa5, sizeof(place));

@@ -27,7 +27,7 @@ static void cf_check write_value(const struct pci_dev *pdev, unsigned int reg,
     *(uint32_t *)data = val;
 }
 
-static __attribute__((noinline)) uint32_t measured(pci_sbdf_t sbdf,
+static noinline uint32_t measured(pci_sbdf_t sbdf,
                                                    unsigned int reg, bool write)
 {
     if ( !write )

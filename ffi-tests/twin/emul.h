@@ -34,6 +34,7 @@
 #define __read_mostly
 #define __ro_after_init
 #define __iomem
+#define noinline __attribute__((__noinline__))
 #define cf_check
 #define always_inline inline
 #define noreturn __attribute__((__noreturn__))

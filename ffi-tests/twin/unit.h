@@ -9,6 +9,7 @@
 
 #include "xpt.h"
 
+#define noinline __attribute__((__noinline__))
 #define likely(x) (x)
 #define unlikely(x) (x)
 

@@ -190,30 +190,19 @@ pub unsafe extern "C" fn xpt_device_write(
     }
 }
 
-/// Whether a write of `value` to the register of BAR `bar`, 0 to 5, just moves the
-/// BAR (1), with `placed` for the device, or is for `xpt_device_write` (0).
+/// What a write of `value` to the register of BAR `bar`, 0 to 5, is for the device
+/// where it just moves the BAR, 0 to 0xffffffff; -1: it is for `xpt_device_write`.
 ///
 /// # Safety
-/// `device` is NULL, which gives 0, or a record under its locks; `placed` is NULL or
-/// valid for writing.
+/// `device` is NULL, which gives -1, or a record under its locks.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn xpt_device_places_bar(
-    device: *mut Device,
-    bar: u32,
-    value: u32,
-    placed: *mut u32,
-) -> c_int {
+pub unsafe extern "C" fn xpt_device_place_bar(device: *mut Device, bar: u32, value: u32) -> i64 {
     // SAFETY: NULL or valid by the contract of this function.
     let device = unsafe { device.as_mut() };
-    let found = BarIndex::new(bar)
+    BarIndex::new(bar)
         .zip(device)
-        .and_then(|(bar, device)| device.place_bar(bar, value));
-    let Some(value) = found else {
-        return 0;
-    };
-    // SAFETY: the contract on `placed`.
-    unsafe { put(placed, value) };
-    1
+        .and_then(|(bar, device)| device.place_bar(bar, value))
+        .map_or(-1, i64::from)
 }
 
 /// What the domain reads of the emulated register at `offset`.

@@ -233,19 +233,23 @@ impl Device {
     /// other writes are for [`Device::write_bar`].
     #[inline(never)]
     pub fn place_bar(&mut self, index: BarIndex, value: u32) -> Option<u32> {
-        let passes = self.writes() == Writes::Pass
-            && !self.in_flight()
-            && self.owner() != Owner::Guest
-            && index.get() < self.header_type().bars();
-        let (half, bar) = self.half(index)?;
-        if !passes || bar.mapped != 0 {
+        if self.writes() != Writes::Pass || self.in_flight() || self.owner() == Owner::Guest {
             return None;
         }
-        bar.place(half.moved(bar, bar.addr, value));
-        Some(match half {
-            Half::Low => value & BAR_MEM_ADDRESS | bar.flags().bits(),
-            Half::High => value,
-        })
+        let (half, bar) = self.half(index)?;
+        if bar.mapped != 0 {
+            return None;
+        }
+        // Cheaper than to move first: which half it is is then known.
+        let (addr, value) = match half {
+            Half::Low => (
+                Half::Low.moved(bar, bar.addr, value),
+                value & BAR_MEM_ADDRESS | bar.flags().bits(),
+            ),
+            Half::High => (Half::High.moved(bar, bar.addr, value), value),
+        };
+        bar.place(addr);
+        Some(value)
     }
 
     /// What a guest reads of the register of slot `index`.

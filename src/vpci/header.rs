@@ -173,11 +173,11 @@ impl Device {
                 self.write_rom(value)
             };
         }
-        if let Some(field) = self.msi.field(register) {
-            return self.write_msi(field, value);
-        }
         if self.msix.is_control(register) {
             return self.write_msix_control(entries, half);
+        }
+        if let Some(field) = self.msi.field(register) {
+            return self.write_msi(field, value);
         }
         Action::Done(Ok(()))
     }

@@ -1105,17 +1105,15 @@ void xpt_device_write(struct xpt_device *device,
                       struct xpt_vpci_action *action);
 
 /**
- * Whether a write of `value` to the register of BAR `bar`, 0 to 5, just moves the
- * BAR (1), with `placed` for the device, or is for `xpt_device_write` (0).
+ * What a write of `value` to the register of BAR `bar`, 0 to 5, is for the device
+ * where it just moves the BAR, 0 to 0xffffffff; -1: it is for `xpt_device_write`.
  *
  * # Safety
- * `device` is NULL, which gives 0, or a record under its locks; `placed` is NULL or
- * valid for writing.
+ * `device` is NULL, which gives -1, or a record under its locks.
  */
-int xpt_device_places_bar(struct xpt_device *device,
-                          uint32_t bar,
-                          uint32_t value,
-                          uint32_t *placed);
+int64_t xpt_device_place_bar(struct xpt_device *device,
+                             uint32_t bar,
+                             uint32_t value);
 
 /**
  * What the domain reads of the emulated register at `offset`.

@@ -43,6 +43,13 @@ static struct vpci_register *find(struct vpci *vpci, unsigned int start,
     return NULL;
 }
 
+/* Whether an access is of @r, all of it, and @r is as it is read and written. */
+static bool is_whole(const struct vpci_register *r, unsigned int reg,
+                     unsigned int size)
+{
+    return r->plain && r->offset == reg && r->size == size;
+}
+
 static uint32_t cf_check ignored_read(
     const struct pci_dev *pdev, unsigned int reg, void *data)
 {
@@ -289,7 +296,7 @@ uint32_t vpci_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int size)
         if ( !r )
             break;
 
-        if ( likely(r->plain && r->offset == reg && r->size == size) )
+        if ( likely(is_whole(r, reg, size)) )
         {
             data = r->read(pdev, reg, r->private);
             done = size;
@@ -336,9 +343,9 @@ static void write_register(const struct pci_dev *pdev,
  * Writes registers, which know themselves when writes are ignored, and hardware
  * up to the last register. Gives the bytes that are done.
  */
-static unsigned int write_device(const struct pci_dev *pdev, pci_sbdf_t sbdf,
-                                 unsigned int reg, unsigned int size,
-                                 uint32_t data)
+static noinline unsigned int write_device(
+    const struct pci_dev *pdev, pci_sbdf_t sbdf, unsigned int reg,
+    unsigned int size, uint32_t data)
 {
     unsigned int done = 0;
 
@@ -347,13 +354,6 @@ static unsigned int write_device(const struct pci_dev *pdev, pci_sbdf_t sbdf,
         const struct vpci_register *r = find(pdev->vpci, reg + done,
                                              reg + size);
         struct xpt_piece piece;
-
-        if ( r && likely(r->plain && r->offset == reg && r->size == size) )
-        {
-            r->write(pdev, reg, data & (0xffffffffU >> (32 - 8 * size)),
-                     r->private);
-            return size;
-        }
 
         if ( !r )
             return xpt_may_write(pdev) ? done : size;
@@ -379,7 +379,8 @@ void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
 {
     struct domain *d = current->domain;
     const struct pci_dev *pdev;
-    unsigned int done;
+    const struct vpci_register *r;
+    unsigned int done = size;
 
     if ( !size )
     {
@@ -403,7 +404,12 @@ void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
     }
 
     spin_lock(&pdev->vpci->lock);
-    done = write_device(pdev, sbdf, reg, size, data);
+    r = find(pdev->vpci, reg, reg + size);
+    if ( likely(r && is_whole(r, reg, size)) )
+        r->write(pdev, reg, data & (0xffffffffU >> (32 - 8 * size)),
+                 r->private);
+    else
+        done = write_device(pdev, sbdf, reg, size, data);
     spin_unlock(&pdev->vpci->lock);
     xpt_write_unlock(d);
 

@@ -365,10 +365,10 @@ static void cf_check write_command(
 static void cf_check write_bar(
     const struct pci_dev *pdev, unsigned int reg, uint32_t val, void *data)
 {
-    uint32_t placed;
+    int64_t placed = xpt_device_place_bar(&pdev->vpci->dev,
+                                          (reg - PCI_BASE_ADDRESS_0) / 4, val);
 
-    if ( xpt_device_places_bar(&pdev->vpci->dev, (reg - PCI_BASE_ADDRESS_0) / 4,
-                               val, &placed) )
+    if ( placed >= 0 )
         pci_conf_write32(pdev->sbdf, reg, placed);
     else
         write_register(pdev, reg, val, data);
