@@ -134,8 +134,9 @@ void place_again(void);
 
 /*
  * Interrupts: what arrives is counted, and acked at the device, except for
- * the first `irq_hold` ones of INTx.  Each device has sixteen vectors from
- * dev->vector on.
+ * the first `irq_hold` ones of INTx.  Where the device has no reason it is
+ * spurious; INTx without a reason is counted as nothing else.  Each device has
+ * sixteen vectors from dev->vector on.
  */
 #define NR_VECTORS      16
 #define VECTOR_FIRST    0x50            /* That of devices[0], and so on. */

@@ -59,11 +59,23 @@ void irq_handler(unsigned long vector)
 {
     struct device *dev = devices[(vector - VECTOR_FIRST) / NR_VECTORS];
 
-    ++irq_hits[vector];
-
-    if ( vector == VECTOR_INTX(dev) && irq_hold )
+    /*
+     * A level may arrive once more than it was asked for: Xen lowers the line
+     * of a guest which takes long, and finds it up again.  A message does not.
+     */
+    if ( vector != VECTOR_INTX(dev) )
+    {
+        ++irq_hits[vector];
+        irq_spurious += !dev->ack(dev);
+    }
+    else if ( irq_hold )
+    {
+        ++irq_hits[vector];
         --irq_hold;
-    else if ( !dev->ack(dev) )
+    }
+    else if ( dev->ack(dev) )
+        ++irq_hits[vector];
+    else
         ++irq_spurious;
 
     xpt_write32(LAPIC_BASE + LAPIC_EOI, 0);
