@@ -53,7 +53,8 @@ uint8_t pattern(uint32_t seed, uint32_t i);
 #define STEP_MSI        0x04
 #define STEP_MSIX       0x08
 #define STEP_DMA        0x10
-#define STEP_ALL        0x1f
+#define STEP_PIRQ       0x20
+#define STEP_ALL        0x1f            /* PIRQs are not for every guest. */
 
 enum then { THEN_HALT, THEN_OFF, THEN_QUIET, THEN_STORM, THEN_REMAP };
 
@@ -154,6 +155,8 @@ void irq_init(void);
 unsigned int irq_total(void);
 
 void irq_intx(struct device *dev);
+void irq_pirq(struct device *dev, unsigned int gsi);
+unsigned int intx_gsi(const struct device *dev);
 void irq_msi(struct device *dev);
 void irq_msix(struct device *dev);
 

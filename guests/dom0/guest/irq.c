@@ -156,7 +156,7 @@ static void raise(struct device *dev, const char *fact, unsigned int n,
 }
 
 /* INTx of slots 0 to 31 is wired to pins 16 to 47. */
-static unsigned int intx_gsi(const struct device *dev)
+unsigned int intx_gsi(const struct device *dev)
 {
     unsigned int slot = dev->bdf >> 3;
     unsigned int pin = xpt_pci_read8(dev->bdf, PCI_INT_PIN) - 1;

@@ -26,6 +26,8 @@ static void run(struct device *dev)
             dev->dma(dev);
         if ( orders.steps & STEP_INTX )
             irq_intx(dev);
+        if ( orders.steps & STEP_PIRQ )
+            irq_pirq(dev, intx_gsi(dev));
         if ( orders.steps & STEP_MSI )
             irq_msi(dev);
         if ( orders.steps & STEP_MSIX )

@@ -76,7 +76,7 @@ static bool address(const char *s, uint8_t ip[4])
 }
 
 static const char *const steps[] = {
-    "compute", "intx", "msi", "msix", "dma", NULL
+    "compute", "intx", "msi", "msix", "dma", "pirq", NULL
 };
 static const char *const thens[] = {
     [THEN_HALT]  = "halt",
