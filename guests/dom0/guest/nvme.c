@@ -6,6 +6,7 @@
 #include "guest.h"
 
 #define NVME_CAP                0x00
+#define NVME_INTMS              0x0c
 #define NVME_CC                 0x14
 #define  NVME_CC_ENABLE         0x00460001u /* Entries of 64 and 16 bytes. */
 #define NVME_CSTS               0x1c
@@ -184,6 +185,13 @@ static bool nvme_start(struct device *dev, enum how how)
 
     init_queue(&admin);
     init_queue(&io);
+
+    /*
+     * Without MSI-X all is vector 0.  QEMU may have another one left pending
+     * from before a reset, and would hold INTx up for it.
+     */
+    if ( how != HOW_MSIX )
+        nvme_write(NVME_INTMS, ~1u);
 
     nvme_write(NVME_AQA, (NR_ENTRIES - 1) << 16 | (NR_ENTRIES - 1));
     nvme_write(NVME_ASQ, _u(admin.sq));
