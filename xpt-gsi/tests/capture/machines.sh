@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The machines that are captured (sourced by capture.sh).
+
+# Devices on the root bus, behind root ports, a bridge, and a bridge behind a port.
+q35=(-M "q35,kernel-irqchip=split" -cpu "qemu64,+svm,+npt" -smp 2
+    -device "edu,addr=5" -device "nvme,serial=1,drive=d,addr=6" -device "e1000e,addr=8"
+    -device "pcie-root-port,id=rp1,chassis=1,slot=1,addr=9.0,multifunction=on"
+    -device "pcie-root-port,id=rp2,chassis=2,slot=2,addr=9.1"
+    -device "e1000e,bus=rp1,addr=0" -device "e1000e,bus=rp2,addr=0"
+    -device "pcie-pci-bridge,id=pb,msi=off,addr=a" -device "edu,bus=pb,addr=1" -device "edu,bus=pb,addr=2"
+    -device "pci-bridge,id=pb2,bus=pb,chassis_nr=9,shpc=off,msi=off,addr=3" -device "edu,bus=pb2,addr=7")
+machine q35 bookworm native "${q35[@]}"
+machine q35-dom0 trixie dom0 "${q35[@]}" -device "amd-iommu,intremap=on"
+machine q35-dom0-6.1 bookworm dom0 "${q35[@]}" -device "amd-iommu,intremap=on"
+
+# A second IO-APIC, and a _PRT that names its GSIs itself.
+microvm=(-M "microvm,acpi=on,pcie=on,ioapic2=on,rtc=on,pit=on,pic=on,isa-serial=on" -cpu qemu64 -smp 2
+    -device "edu,addr=5" -device "nvme,serial=1,drive=d,addr=6" -device "e1000e,addr=8"
+    -device "pcie-root-port,id=rp1,chassis=1,slot=1,addr=9" -device "e1000e,bus=rp1,addr=0"
+    -device virtio-rng-device)
+machine microvm bookworm native "${microvm[@]}"
+machine microvm-dom0 trixie dom0 "${microvm[@]}"
+
+# Links that the chipset's own registers route, and a second root bus.
+pc=(-M pc -cpu "qemu64,+svm,+npt" -smp 1
+    -device "edu,addr=5" -device "nvme,serial=1,drive=d,addr=6" -device "e1000,addr=8"
+    -device "pci-bridge,id=pb,chassis_nr=9,shpc=off,msi=off,addr=9" -device "edu,bus=pb,addr=1" -device "edu,bus=pb,addr=2"
+    -device "pxb,id=px,bus_nr=128,addr=a" -device "edu,bus=px,addr=3")
+machine pc bookworm native "${pc[@]}"
