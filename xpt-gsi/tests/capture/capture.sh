@@ -52,7 +52,7 @@ initrd() {
     chmod +x "$root/init"
     cp -L "$(find "$dir/root" -path "*bin/busybox" | head -n 1)" "$root/bin/busybox"
     gcc -static -O1 -o "$root/privcmd" "$here/privcmd.c"
-    for module in pps_core ptp e1000e nvme-common nvme-auth nvme-core nvme xenfs xen-privcmd xen-pciback; do
+    for module in qemu_fw_cfg pps_core ptp e1000e nvme-common nvme-auth nvme-core nvme xen-privcmd xenfs xen-pciback; do
         file=$(find "$dir/root" -name "$module.ko" -o -name "$module.ko.xz" | head -n 1)
         [ -n "$file" ] || continue
         case $file in
@@ -74,7 +74,7 @@ machine() {
     echo "$name: boot"
     args='console=hvc0 earlyprintk=xen'
     [ "$kind" = native ] && args='console=ttyS0'
-    args="$args loglevel=4 log_buf_len=4M dyndbg=\"file drivers/acpi/pci_irq.c +p\""
+    args="$args loglevel=4 ${kernel:-} log_buf_len=4M dyndbg=\"file drivers/acpi/pci_irq.c +p\""
     local log=$work/$name.log raw=$work/$name.raw
     : > "$raw"
     truncate -s 4M "$work/disk.img"
@@ -91,15 +91,15 @@ machine() {
     local pid=$!
     for i in $(seq 1 240); do
         sleep 1
-        if tail -c 64 "$raw" | grep -aq '^capture: done\|capture: done'; then break; fi
+        if grep -aqs '^capture: done' "$raw" "$log"; then break; fi
         kill -0 "$pid" 2> /dev/null || break
     done
     kill "$pid" 2> /dev/null || true
     wait "$pid" 2> /dev/null || true
     rm -rf "$work/$name"
     mkdir -p "$work/$name"
-    # What follows the archive is the closing line.
-    gzip -dcq < "$raw" 2> /dev/null | tar xf - -C "$work/$name" ||
+    grep -aqs '^capture: done' "$raw" || raw=$log
+    tr -d '\r' < "$raw" | sed '0,/^capture: archive/d;/^capture: done/,$d' | base64 -di | tar xzf - -C "$work/$name" ||
         { echo "$name: no archive came; see $log"; exit 1; }
     tar -C "$work/$name" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - . |
         gzip -9n > "$out/$name.tar.gz"
