@@ -34,16 +34,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     device::{self, Sbdf, Step},
     error::{Error, Kind, Result},
-    root::{Root, absent_is_none},
+    root::{Root, TABLES, absent_is_none},
 };
 
 /// The option that makes this program the process which runs the tables.
 pub(crate) const WORKER: &str = "--run-aml";
 
 const HEADER: usize = 36;
-const TABLES: &str = "sys/firmware/acpi/tables";
 /// A real DSDT takes milliseconds and some megabytes.
-const SECONDS: u64 = 20;
+const SECONDS: u64 = 5;
 const MEMORY: u64 = 1 << 30;
 /// A device's interrupt is APIC mode's, as Linux tells firmware where there is an IO-APIC.
 const APIC_MODE: u64 = 1;
@@ -80,7 +79,7 @@ pub(crate) fn routes(
     ways: Vec<Vec<Step>>,
 ) -> Result<(Vec<Result<Route>>, Vec<String>)> {
     // A table that this user may not read is better said by this process.
-    root.bytes(&format!("{TABLES}/DSDT"))?;
+    root.table("DSDT")?;
     let mut request = Request { ways, fill: 0 };
     let zeros = run(root, &request)?;
     let mut notes = zeros.notes;
@@ -210,7 +209,7 @@ struct Tables {
 
 impl Tables {
     fn load(root: &Root, registers: &Registers, notes: &mut Vec<String>) -> Result<Self> {
-        let dsdt = root.bytes(&format!("{TABLES}/DSDT"))?;
+        let dsdt = root.table("DSDT")?;
         let revision = dsdt.get(8).copied().unwrap_or_default();
         #[expect(
             clippy::arc_with_non_send_sync,
@@ -222,8 +221,7 @@ impl Tables {
             .load_table(aml_of(&dsdt, "DSDT")?)
             .map_err(|error| aml_error("the DSDT could not be run", &error))?;
         for name in ssdts(root)? {
-            let path = format!("{TABLES}/{name}");
-            let bytes = root.bytes(&path)?;
+            let bytes = root.table(&name)?;
             if let Err(error) = interpreter.load_table(aml_of(&bytes, &name)?) {
                 notes.push(format!("{name} could not be run: {error:?}"));
             }

@@ -242,7 +242,7 @@ impl Finder {
     }
 
     fn madt(&mut self, root: &Root) -> Result<Madt> {
-        let madt = Madt::parse(&root.bytes("sys/firmware/acpi/tables/APIC")?)?;
+        let madt = Madt::parse(&root.table("APIC")?)?;
         for io_apic in madt.io_apics() {
             let says = format!("IO-APIC {} has GSIs from {}", io_apic.id, io_apic.base);
             if !self.facts.iter().any(|fact| fact.says == says) {

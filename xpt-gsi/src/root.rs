@@ -12,6 +12,8 @@ use crate::error::{Error, Kind, Result};
 /// No file that is read here comes near it: the largest DSDTs have some 500 KiB.
 const LARGEST: u64 = 8 << 20;
 
+pub(crate) const TABLES: &str = "sys/firmware/acpi/tables";
+
 /// Where `proc` and `sys` are.
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
@@ -66,6 +68,18 @@ impl Root {
             ));
         }
         Ok(bytes)
+    }
+
+    /// An ACPI table.
+    pub(crate) fn table(&self, name: &str) -> Result<Vec<u8>> {
+        self.bytes(&format!("{TABLES}/{name}")).map_err(|error| {
+            if error.kind == Kind::NotFound {
+                let message = format!("the kernel shows no ACPI table {name} (is ACPI off?)");
+                Error::new(Kind::NotKnowable, message)
+            } else {
+                error
+            }
+        })
     }
 
     /// A file of text, without the white space around it.

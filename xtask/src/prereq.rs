@@ -24,7 +24,7 @@ pub(crate) const QEMU: &str = "qemu-system-x86_64";
 /// A kind of work, and with it the programs it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The pinned Rust compiler, its target and its sources.
+    /// The pinned Rust compiler, its targets and its sources.
     Rust,
     /// Building Xen, the guests and the object.
     Build,
@@ -179,6 +179,11 @@ fn rust(paths: &Paths, step: &Step) -> Result<()> {
         (
             lib.join("x86_64-unknown-none/lib"),
             ["target", "add", "x86_64-unknown-none"],
+        ),
+        // xpt-gsi runs in any dom0, so it brings its C library.
+        (
+            lib.join("x86_64-unknown-linux-musl/lib"),
+            ["target", "add", "x86_64-unknown-linux-musl"],
         ),
         (
             lib.join("src/rust/library/core"),

@@ -99,9 +99,9 @@ machine() {
     rm -rf "$work/$name"
     mkdir -p "$work/$name"
     grep -aqs '^capture: done' "$raw" || raw=$log
-    tr -d '\r' < "$raw" | sed '0,/^capture: archive/d;/^capture: done/,$d' | base64 -di | tar xzf - -C "$work/$name" ||
+    tr -d '\r' < "$raw" | grep -av '(XEN)' | sed '0,/^capture: archive/d;/^capture: done/,$d' | base64 -di | tar xzf - -C "$work/$name" ||
         { echo "$name: no archive came; see $log"; exit 1; }
-    tar -C "$work/$name" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - . |
+    tar -C "$work/$name" --exclude=./fw_cfg --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - . |
         gzip -9n > "$out/$name.tar.gz"
     echo "$name: $(stat -c %s "$out/$name.tar.gz") bytes, $(grep -c 'PCI INT' "$work/$name/dmesg") devices with a GSI"
 }
