@@ -74,3 +74,17 @@ impl fmt::Display for Error {
         f.write_str(&self.message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_one_line_and_permission_is_its_own_kind() {
+        let error = Error::new(Kind::Malformed, "a\nname\u{7}of a table");
+        assert_eq!(error.to_string(), "a name of a table");
+        let path = Path::new("/sys/firmware/acpi/tables/DSDT");
+        let error = Error::io(path, &io::Error::from(io::ErrorKind::PermissionDenied));
+        assert_eq!((error.kind, error.kind.exit_code()), (Kind::Permission, 7));
+    }
+}

@@ -439,3 +439,111 @@ fn damaged_tables_never_end_in_anything_else() {
     );
     assert!(outcomes.len() > 1, "no damage did anything");
 }
+
+/// What a made table's `_PRT` depends on.
+#[derive(Clone, Copy)]
+enum Depends {
+    /// A register in memory, which nothing here can read.
+    Unknown,
+    /// The same, but both ways lead to one GSI.
+    UnknownButEqual,
+    /// The same register, which `\_PIC` has written before.
+    Written,
+    /// The vendor in the config space of the bridge to ISA.
+    Config,
+}
+
+/// A DSDT whose device 5 interrupts by GSI 41 if a register is 0, and by 42 or 41 if not.
+fn made_dsdt(depends: Depends) -> Vec<u8> {
+    use acpi_tables::{
+        Aml,
+        aml::{
+            Arg, Device, Equal, Field, FieldAccessType, FieldEntry, FieldLockRule, FieldUpdateRule,
+            If, Method, OpRegion, OpRegionSpace, Package, Path, Return, Scope, Store, ZERO,
+        },
+        sdt::Sdt,
+    };
+    let (space, start) = match depends {
+        Depends::Config => (OpRegionSpace::PCIConfig, 0u32),
+        _ => (OpRegionSpace::SystemMemory, 0x1000),
+    };
+    let region = OpRegion::new("REGS".into(), space, &start, &4u8);
+    let field = Field::new(
+        "REGS".into(),
+        FieldAccessType::Byte,
+        FieldLockRule::NoLock,
+        FieldUpdateRule::Preserve,
+        vec![FieldEntry::Named(*b"FLAG", 8)],
+    );
+    let pins = |gsi: u8| (0x0005_ffffu32, gsi);
+    let (first, second) = match depends {
+        Depends::UnknownButEqual => (pins(41), pins(41)),
+        _ => (pins(41), pins(42)),
+    };
+    let first_entry = Package::new(vec![&first.0, &ZERO, &ZERO, &first.1]);
+    let second_entry = Package::new(vec![&second.0, &ZERO, &ZERO, &second.1]);
+    let (first_prt, second_prt) = (
+        Package::new(vec![&first_entry]),
+        Package::new(vec![&second_entry]),
+    );
+    let (first_return, second_return) = (Return::new(&first_prt), Return::new(&second_prt));
+    let register = Path::new("\\_SB_.PCI0.ISA_.FLAG");
+    let is_zero = Equal::new(&register, &ZERO);
+    let branch = If::new(&is_zero, vec![&first_return]);
+    let prt = Method::new("_PRT".into(), 0, false, vec![&branch, &second_return]);
+    let address = 0x0001_0000u32;
+    let adr = acpi_tables::aml::Name::new("_ADR".into(), &address);
+    let isa = Device::new("ISA_".into(), vec![&adr, &region, &field]);
+    let bus = Device::new("PCI0".into(), vec![&isa, &prt]);
+    let scope = Scope::new("_SB_".into(), vec![&bus]);
+    let mode = Arg(0);
+    let store = Store::new(&register, &mode);
+    let pic = Method::new("\\_PIC".into(), 1, false, vec![&store]);
+    let mut aml = Vec::new();
+    scope.to_aml_bytes(&mut aml);
+    if matches!(depends, Depends::Written) {
+        pic.to_aml_bytes(&mut aml);
+    }
+    let mut table = Sdt::new(*b"DSDT", 36, 2, *b"XPTGSI", *b"TEST    ", 1);
+    table.append_slice(&aml);
+    table.as_slice().to_vec()
+}
+
+#[test]
+fn registers_that_cannot_be_read_are_not_guessed() {
+    let q35 = Capture::open("q35");
+    let ask = |depends| {
+        let path = q35.path("sys/firmware/acpi/tables/DSDT");
+        fs::write(path, made_dsdt(depends)).unwrap();
+        q35.run(&["00:05.0", "--source", "acpi"])
+    };
+    let output = ask(Depends::Unknown);
+    assert_eq!(answer(&output), Err(5));
+    assert_eq!(
+        stderr(&output),
+        "xpt-gsi: the routing depends on registers that cannot be read here (GSI 41 or 42)\n"
+    );
+    assert_eq!(answer(&ask(Depends::UnknownButEqual)), Ok(41));
+    // APIC mode, 1, was kept for the read.
+    assert_eq!(answer(&ask(Depends::Written)), Ok(42));
+    // 00:01.0 of the q35 is a VGA adapter: its vendor is not 0.
+    assert_eq!(answer(&ask(Depends::Config)), Ok(42));
+}
+
+#[test]
+fn what_the_interpreter_lacks_is_not_knowable_and_irqs_answer() {
+    let pc = Capture::open("pc");
+    let devices = pc.devices_of_kernel();
+    assert_eq!(devices.len(), 6);
+    for (device, (gsi, _)) in devices {
+        assert_eq!(pc.ask(&[&device]), Ok(gsi), "{device}");
+        assert_eq!(pc.ask(&[&device, "--source", "irq"]), Ok(gsi), "{device}");
+        let output = pc.run(&[&device, "--source", "acpi"]);
+        assert_eq!(answer(&output), Err(5), "{device}");
+        let says = stderr(&output);
+        assert!(
+            says.contains("the AML interpreter panicked: not yet implemented"),
+            "{says}"
+        );
+    }
+}

@@ -8,7 +8,7 @@
 #
 # XEN is a hypervisor that runs a PVH dom0 (target/xpt/4.20/xpt/xen after `cargo
 # xtask boot`), WORK a folder for what is fetched and built, NAME the captures to
-# make (default: all). Needs gcc, cpio, tar, qemu-system-x86 and apt's Debian 12.
+# make (default: all). XPT_GSI in the environment is a static xpt-gsi to run there too. Needs gcc, cpio, tar, qemu-system-x86 and apt's Debian 12.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 xen=$(realpath "$1")
@@ -52,6 +52,8 @@ initrd() {
     chmod +x "$root/init"
     cp -L "$(find "$dir/root" -path "*bin/busybox" | head -n 1)" "$root/bin/busybox"
     gcc -static -O1 -o "$root/privcmd" "$here/privcmd.c"
+    # What the program says there is then in WORK/NAME/xpt-gsi.
+    if [ -n "${XPT_GSI:-}" ]; then cp "$XPT_GSI" "$root/xpt-gsi"; fi
     for module in qemu_fw_cfg pps_core ptp e1000e nvme-common nvme-auth nvme-core nvme xen-privcmd xenfs xen-pciback; do
         file=$(find "$dir/root" -name "$module.ko" -o -name "$module.ko.xz" | head -n 1)
         [ -n "$file" ] || continue
@@ -101,7 +103,7 @@ machine() {
     grep -aqs '^capture: done' "$raw" || raw=$log
     tr -d '\r' < "$raw" | grep -av '(XEN)' | sed '0,/^capture: archive/d;/^capture: done/,$d' | base64 -di | tar xzf - -C "$work/$name" ||
         { echo "$name: no archive came; see $log"; exit 1; }
-    tar -C "$work/$name" --exclude=./fw_cfg --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - . |
+    tar -C "$work/$name" --exclude=./fw_cfg --exclude=./xpt-gsi --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - . |
         gzip -9n > "$out/$name.tar.gz"
     echo "$name: $(stat -c %s "$out/$name.tar.gz") bytes, $(grep -c 'PCI INT' "$work/$name/dmesg") devices with a GSI"
 }
