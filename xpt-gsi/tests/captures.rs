@@ -547,3 +547,27 @@ fn what_the_interpreter_lacks_is_not_knowable_and_irqs_answer() {
         );
     }
 }
+
+#[test]
+fn a_low_irq_is_isas_only_where_there_is_an_i8259() {
+    let two = Capture::open("q35-two");
+    let path = two.path("sys/firmware/acpi/tables/APIC");
+    let mut madt = fs::read(&path).unwrap();
+    madt[40] = 0;
+    fs::write(&path, madt).unwrap();
+    assert_eq!(two.ask(&["--irq", "4"]), Err(5));
+}
+
+#[test]
+fn an_msi_is_not_taken_for_the_irq_of_the_pin() {
+    let q35 = Capture::open("q35");
+    // With MSI-X the file keeps the pin's irq; with MSI, Linux shows the MSI's there.
+    assert_eq!(q35.ask(&["00:09.0", "--source", "irq"]), Ok(21));
+    fs::write(q35.path("sys/bus/pci/devices/0000:00:09.0/irq"), "24\n").unwrap();
+    let output = q35.run(&["00:09.0", "--source", "irq"]);
+    assert_eq!(answer(&output), Err(5));
+    assert_eq!(
+        stderr(&output),
+        "xpt-gsi: no source knows the GSI of 0000:00:09.0: its irq 24 is an MSI\n"
+    );
+}
