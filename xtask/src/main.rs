@@ -2,7 +2,8 @@
 //! `cargo xtask`: from a fresh machine to a PVH dom0 on a Xen that runs this crate.
 //!
 //! `boot` is the main job, `test` is everything that passes judgement, `xen`
-//! serves a user's own tree, `audit` looks at the object alone. What is fetched
+//! serves a user's own tree, `audit` looks at the object alone, `verify` proves
+//! and searches. What is fetched
 //! stays in `$XPT_CACHE` (`~/.cache/xen-passthrough`), what is built in
 //! `target/xpt`; either may be removed at any time. Every failure is one line
 //! that says what to do, and a second run goes on where the first stopped.
@@ -25,13 +26,14 @@ mod series;
 mod source;
 mod table;
 mod user;
+mod verify;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{paths::Paths, series::Series};
+use crate::{paths::Paths, series::Series, verify::Level};
 
 /// Builds xen-passthrough into Xen, boots it and tests it.
 #[derive(Debug, Parser)]
@@ -66,6 +68,18 @@ enum Task {
     },
     /// Build the object for Xen and audit it.
     Audit,
+    /// Prove and search what tests cannot; reports go to target/xpt/reports/verify-*.json.
+    Verify {
+        /// Only this check.
+        #[arg(long, value_name = "CHECK")]
+        only: Option<String>,
+        /// What is done in a few minutes.
+        #[arg(long, conflicts_with = "long")]
+        quick: bool,
+        /// All that there is, which takes hours.
+        #[arg(long)]
+        long: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -94,6 +108,9 @@ fn run(cli: &Cli) -> Result<bool> {
             user::apply_and_build(&paths, source, out.as_deref()).map(|()| true)
         }
         Task::Audit => parts::audit(&paths),
+        Task::Verify { only, quick, long } => {
+            verify::verify(&paths, only.as_deref(), Level::of_flags(*quick, *long))
+        }
     }
 }
 
@@ -129,6 +146,8 @@ mod tests {
         assert!(Cli::try_parse_from(["xtask", "boot", "--xen", "4.20"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "boot", "--xen", "4.19"]).is_err());
         assert!(Cli::try_parse_from(["xtask", "xen"]).is_err());
+        assert!(Cli::try_parse_from(["xtask", "verify", "--only", "stack", "--long"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "verify", "--quick", "--long"]).is_err());
     }
 
     #[test]

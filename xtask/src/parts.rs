@@ -18,6 +18,7 @@ use crate::{
     run,
     series::Series,
     source, table,
+    verify::{self, Level},
 };
 
 /// A part of `cargo xtask test`.
@@ -29,18 +30,20 @@ enum Part {
     Ffi,
     Audit,
     Twin,
+    Verify,
     Guest(Series),
 }
 
 impl Part {
     /// In the order in which they run: the quick ones first.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Fmt,
         Self::Clippy,
         Self::Host,
         Self::Ffi,
         Self::Audit,
         Self::Twin,
+        Self::Verify,
         Self::Guest(Series::V4_17),
         Self::Guest(Series::V4_20),
     ];
@@ -53,6 +56,7 @@ impl Part {
             Self::Ffi => "ffi",
             Self::Audit => "audit",
             Self::Twin => "twin",
+            Self::Verify => "verify",
             Self::Guest(Series::V4_17) => "guest-4.17",
             Self::Guest(Series::V4_20) => "guest-4.20",
         }
@@ -72,8 +76,8 @@ impl Part {
 }
 
 /// One run of a command: what was made ready is made ready once.
-struct Prepared<'a> {
-    paths: &'a Paths,
+pub(crate) struct Prepared<'a> {
+    pub(crate) paths: &'a Paths,
     ready: Vec<Need>,
     object: Option<std::result::Result<(), String>>,
     guests: Option<Vec<Guest>>,
@@ -81,7 +85,7 @@ struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn new(paths: &'a Paths) -> Self {
+    pub(crate) fn new(paths: &'a Paths) -> Self {
         Self {
             paths,
             ready: Vec::new(),
@@ -91,7 +95,8 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    fn ensure(&mut self, needs: &[Need]) -> Result<()> {
+    /// Checks what `needs` asks for, once.
+    pub(crate) fn ensure(&mut self, needs: &[Need]) -> Result<()> {
         let new: Vec<Need> = needs
             .iter()
             .copied()
@@ -105,7 +110,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// Builds the object for Xen; a failure is remembered, not repeated.
-    fn object(&mut self) -> Result<()> {
+    pub(crate) fn object(&mut self) -> Result<()> {
         self.ensure(&[Need::Rust, Need::Build])?;
         let paths = self.paths;
         let result = self.object.get_or_insert_with(|| {
@@ -337,6 +342,7 @@ fn judge(prepared: &mut Prepared<'_>, part: Part) -> Result<Vec<Case>> {
         Part::Ffi => ffi(prepared),
         Part::Audit => audit_cases(prepared),
         Part::Twin => twin(prepared),
+        Part::Verify => verify::cases(prepared, Level::Quick),
         Part::Guest(series) => guest(prepared, series),
     }
 }
@@ -394,7 +400,11 @@ fn host(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
 }
 
 /// Runs the tests of one cargo command, a case each.
-fn cargo_test(paths: &Paths, name: &str, mut cargo: std::process::Command) -> Result<Vec<Case>> {
+pub(crate) fn cargo_test(
+    paths: &Paths,
+    name: &str,
+    mut cargo: std::process::Command,
+) -> Result<Vec<Case>> {
     let step = Step::start(format!("cargo test: {name}"));
     let log = paths.log(name)?;
     let _ = fs::remove_file(&log);
@@ -436,11 +446,7 @@ fn test_cases(text: &str) -> Vec<Case> {
                 _ if verdict.starts_with("FAILED") => false,
                 _ => continue,
             };
-            let detail = if ok {
-                ""
-            } else {
-                "see target/xpt/logs/host.log"
-            };
+            let detail = if ok { "" } else { "see target/xpt/logs" };
             cases.push(Case::new(format!("{target}: {name}"), ok, detail));
         }
     }
@@ -529,7 +535,7 @@ fn c_cases(
     Ok(found)
 }
 
-fn audit_cases(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
+pub(crate) fn audit_cases(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
     // The archive may be one that an earlier state of the source gave.
     let _ = fs::remove_file(prepared.paths.archive());
     prepared.object = None;
@@ -608,7 +614,7 @@ mod tests {
         }
         let error = Part::find("nonsense").unwrap_err().to_string();
         assert!(
-            error.contains("fmt, clippy, host, ffi, audit, twin, guest-4.17, guest-4.20"),
+            error.contains("fmt, clippy, host, ffi, audit, twin, verify, guest-4.17, guest-4.20"),
             "{error}"
         );
     }
