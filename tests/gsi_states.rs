@@ -282,7 +282,9 @@ fn which_modes_they_are_makes_no_difference() {
     let first = tables(Names { m, other });
     for m in MODES {
         for other in MODES {
-            if m != other {
+            // Each takes Miri a minute; the last pair is all others there.
+            let told = !cfg!(miri) || other == MODES[3];
+            if m != other && told {
                 assert_eq!(tables(Names { m, other }), first);
             }
         }

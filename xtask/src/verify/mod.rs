@@ -5,7 +5,10 @@
 //! `target/xpt/reports/verify-<check>.json`. Three depths: quick is part of
 //! `cargo xtask test`, long takes hours.
 
+mod miri;
 mod stack;
+mod supply;
+mod tools;
 
 use std::time::Instant;
 
@@ -61,6 +64,16 @@ const CHECKS: &[Check] = &[
         name: "stack",
         from: Level::Quick,
         run: |prepared, _| stack::cases(prepared),
+    },
+    Check {
+        name: "miri",
+        from: Level::Quick,
+        run: miri::cases,
+    },
+    Check {
+        name: "supply",
+        from: Level::Quick,
+        run: supply::cases,
     },
 ];
 
