@@ -131,7 +131,7 @@ impl<'a> Prepared<'a> {
         Ok(guests)
     }
 
-    fn hypervisor(&mut self, series: Series, kind: Kind) -> Result<()> {
+    pub(crate) fn hypervisor(&mut self, series: Series, kind: Kind) -> Result<()> {
         if self.hypervisors.contains_key(&(series, kind)) {
             return Ok(());
         }
@@ -321,6 +321,11 @@ pub(crate) fn audit(paths: &Paths) -> Result<bool> {
     say(&build::sizes(paths)?);
     built?;
     Ok(cases.iter().all(|case| case.ok))
+}
+
+/// The cases of the part called `name`.
+pub(crate) fn judge_named(prepared: &mut Prepared<'_>, name: &str) -> Result<Vec<Case>> {
+    judge(prepared, Part::find(name)?)
 }
 
 fn judge(prepared: &mut Prepared<'_>, part: Part) -> Result<Vec<Case>> {

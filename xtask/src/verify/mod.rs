@@ -5,6 +5,8 @@
 //! `target/xpt/reports/verify-<check>.json`. Three depths: quick is part of
 //! `cargo xtask test`, long takes hours.
 
+mod faults;
+mod glue;
 mod miri;
 mod stack;
 mod supply;
@@ -75,6 +77,16 @@ const CHECKS: &[Check] = &[
         from: Level::Quick,
         run: supply::cases,
     },
+    Check {
+        name: "c",
+        from: Level::Quick,
+        run: glue::cases,
+    },
+    Check {
+        name: "faults",
+        from: Level::Long,
+        run: faults::cases,
+    },
 ];
 
 fn find(name: &str) -> Result<&'static Check> {
@@ -88,6 +100,11 @@ fn find(name: &str) -> Result<&'static Check> {
             )
         }
     }
+}
+
+/// The cases of one check.
+fn check(prepared: &mut Prepared<'_>, name: &str, level: Level) -> Result<Vec<Case>> {
+    (find(name)?.run)(prepared, level)
 }
 
 /// Runs one check and writes its report; a check that cannot run has failed.
