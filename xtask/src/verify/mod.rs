@@ -8,6 +8,7 @@
 mod faults;
 mod glue;
 mod miri;
+mod mutants;
 mod stack;
 mod supply;
 mod tools;
@@ -81,6 +82,11 @@ const CHECKS: &[Check] = &[
         name: "c",
         from: Level::Quick,
         run: glue::cases,
+    },
+    Check {
+        name: "mutants",
+        from: Level::Normal,
+        run: mutants::cases,
     },
     Check {
         name: "faults",
