@@ -30,6 +30,10 @@
 
 use static_assertions::const_assert_eq;
 
+#[cfg(any(kani, all(kani_stub, test)))]
+#[path = "gsi_proofs.rs"]
+mod proofs;
+
 use crate::errno::Errno;
 use crate::spec::ioapic::PinMode;
 

@@ -45,6 +45,8 @@ pub mod header;
 pub mod map;
 pub mod msi;
 pub mod msix;
+#[cfg(any(kani, all(kani_stub, test)))]
+mod proofs;
 pub mod reset;
 
 pub use action::Action;

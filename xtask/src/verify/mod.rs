@@ -9,6 +9,7 @@ mod faults;
 mod glue;
 mod miri;
 mod mutants;
+mod proofs;
 mod stack;
 mod supply;
 mod tools;
@@ -82,6 +83,11 @@ const CHECKS: &[Check] = &[
         name: "c",
         from: Level::Quick,
         run: glue::cases,
+    },
+    Check {
+        name: "proofs",
+        from: Level::Normal,
+        run: |prepared, _| proofs::cases(prepared),
     },
     Check {
         name: "mutants",
