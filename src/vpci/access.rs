@@ -217,10 +217,40 @@ mod tests {
         assert_eq!(merge(0x1122_3344, 0xaabb_ccdd, 1, 0), 0x1122_33dd);
         assert_eq!(merge(0x1122_3344, 0xaabb_ccdd, 2, 1), 0x11cc_dd44);
         assert_eq!(merge(0x1122_3344, 0xaabb_ccdd, 3, 1), 0xbbcc_dd44);
+        assert_eq!(merge(0x1122_3344, 0xaabb_ccdd, 3, 0), 0x11bb_ccdd);
         assert_eq!(merge(0x1122_3344, 0xaabb_ccdd, 4, 0), 0xaabb_ccdd);
+        assert_eq!(merge(0x1122_3344, 0xaabb_ccdd, 0, 0), 0x1122_3344);
         assert_eq!(merge(0x1122_3344, 0xaabb_ccdd, 1, 4), 0x1122_3344);
         assert_eq!(part(0x1122_3344, 2), 0x1122);
         assert_eq!(part(0x1122_3344, 4), 0);
+    }
+
+    #[test]
+    fn access_without_a_register_in_it_goes_to_hardware_whole() {
+        let none = Piece {
+            size: 4,
+            offset: 0,
+            emulated: 0,
+        };
+        // Before it, after it, and one of no bytes at each place.
+        for (register, length) in [(0, 4), (2, 2), (8, 4), (4, 0), (6, 0), (8, 0)] {
+            assert_eq!(piece(4, 4, register, length), none, "{register} {length}");
+        }
+    }
+
+    #[test]
+    fn bit_is_in_one_mask_at_most() {
+        for masks in 0..16_u32 {
+            let bit = |mask: u32| masks >> mask & 1;
+            let register = Masks {
+                ro: bit(0),
+                rw1c: bit(1),
+                rsvdp: bit(2),
+                rsvdz: bit(3),
+            };
+            let good = masks.count_ones() <= 1;
+            assert_eq!(register.check(8, 4).is_ok(), good, "{masks:#06b}");
+        }
     }
 
     #[test]

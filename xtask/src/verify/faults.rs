@@ -98,7 +98,12 @@ impl Judge {
                 }
                 parts::cargo_test(copy, "fault", cargo)
             }
-            Self::Verify(name) => super::check(&mut prepared, name, Level::Normal),
+            Self::Verify(name) => {
+                // Miri's quick part calls all of the unsafe code, and the rest is slow.
+                let quick = name == "miri";
+                let level = if quick { Level::Quick } else { Level::Normal };
+                super::check(&mut prepared, name, level)
+            }
             Self::Part(name) => parts::judge_named(&mut prepared, name),
         }
     }
