@@ -95,6 +95,8 @@ proof! {
                     | PhysdevOp::PciDeviceAdd
                     | PhysdevOp::PciDeviceRemove
                     | PhysdevOp::PciDeviceReset
+                    | PhysdevOp::PrepareMsix
+                    | PhysdevOp::ReleaseMsix
                     | PhysdevOp::DbgpOp
             )
         );
