@@ -740,11 +740,17 @@ static void mark_added(unsigned int seg, uint16_t bdf)
 
 static long add(struct step *s, struct pci_device_add *a)
 {
+    /*
+     * A function which is there does not become a virtual one, least of all of
+     * itself: Xen's list of a function's virtual functions is a ring without
+     * its head then, and pci_remove_device() goes round in it (4.17 and 4.20).
+     */
+    if ( find(a->bus << 8 | a->devfn) )
+        a->flags &= ~2u;
+
     trace(s, "%04x:%02x%02x flags %x pf %02x%02x", a->seg, a->bus, a->devfn,
           a->flags, a->pf_bus, a->pf_devfn);
     mark_added(a->seg, a->bus << 8 | a->devfn);
-    if ( a->flags & 2 )
-        mark_added(a->seg, a->pf_bus << 8 | a->pf_devfn);
 
     return hypercall_physdev_op(XPT_PHYSDEVOP_pci_device_add, a);
 }
@@ -768,7 +774,7 @@ static void do_add(struct step *s)
         .pxm = edge(s),
     };
     uint16_t bdf = one_in(s, 8) ? absent_bdf(s) : any_dev(s)->bdf;
-    uint16_t pf = one_in(s, 4) ? absent_bdf(s) : any_dev(s)->bdf;
+    uint16_t pf = any_dev(s)->bdf;
 
     a.bus = bdf >> 8;
     a.devfn = bdf;
@@ -803,9 +809,11 @@ static void do_physdev(struct step *s)
         uint16_t bdf = one_in(s, 2) ? absent_bdf(s) : any_dev(s)->bdf;
 
         a->seg = one_in(s, 8);
-        a->bus = a->pf_bus = bdf >> 8;
+        a->bus = bdf >> 8;
         a->devfn = bdf;
-        a->pf_devfn = absent_bdf(s);
+        bdf = any_dev(s)->bdf;
+        a->pf_bus = bdf >> 8;
+        a->pf_devfn = bdf;
         add(s, a);
         return;
     }
