@@ -590,9 +590,9 @@ int vpci_assign_device(struct pci_dev *pdev)
 
     if ( system_state < SYS_STATE_active )
     {
-        xpt_write_unlock(d);
+        xpt_owner_unlock(d);
         map_at_boot(pdev);
-        xpt_write_lock(d);
+        xpt_owner_lock(d);
     }
 
     /* -EIO, -EOPNOTSUPP: the device is fenced, and its owner's all the same. */
