@@ -741,12 +741,14 @@ static void mark_added(unsigned int seg, uint16_t bdf)
 static long add(struct step *s, struct pci_device_add *a)
 {
     /*
-     * A function which is there does not become a virtual one, least of all of
-     * itself: Xen's list of a function's virtual functions is a ring without
-     * its head then, and pci_remove_device() goes round in it (4.17 and 4.20).
+     * A function is a virtual one or is not, whenever it is announced, and none
+     * which is there is.  Else Xen's list of a function's virtual functions is a
+     * ring without its head, in which pci_remove_device() goes round, or has one
+     * that free_pdev() has freed (4.17 and 4.20).
      */
-    if ( find(a->bus << 8 | a->devfn) )
-        a->flags &= ~2u;
+    a->flags &= ~2u;
+    if ( !find(a->bus << 8 | a->devfn) && (a->devfn & 8) )
+        a->flags |= 2;
 
     trace(s, "%04x:%02x%02x flags %x pf %02x%02x", a->seg, a->bus, a->devfn,
           a->flags, a->pf_bus, a->pf_devfn);
