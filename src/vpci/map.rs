@@ -64,6 +64,12 @@ impl Device {
         }
     }
 
+    /// Whether a BAR counts as mapped and is still to be.
+    pub(super) fn is_coming(&self, slot: usize) -> bool {
+        matches!(self.operation(), Operation::Map | Operation::MapRom)
+            && self.operation_bars().contains(slot)
+    }
+
     /// A vCPU comes for the operation that it was given with `epoch`.
     ///
     /// [`Action::Map`] or [`Action::Unmap`], the same one for each that comes;

@@ -508,8 +508,10 @@ impl Device {
             return None;
         }
         let location = self.msix.location(area);
-        let bar = self.bars.get(usize::try_from(location.bir()).ok()?)?;
-        if bar.mapped == 0 {
+        let slot = usize::try_from(location.bir()).ok()?;
+        let bar = self.bars.get(slot)?;
+        // What is still to be mapped may come to nothing, if it lies on RAM.
+        if bar.mapped == 0 || self.is_coming(slot) {
             return None;
         }
         let offset = u64::from(location.offset());
