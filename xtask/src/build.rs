@@ -96,14 +96,21 @@ pub(crate) fn patched_tree(paths: &Paths, series: Series) -> Result<PathBuf> {
     patched(
         paths,
         series,
+        Kind::Xpt,
         &Plan::new(paths, series, &pristine)?,
         &pristine,
     )
 }
 
-fn patched(paths: &Paths, series: Series, plan: &Plan, pristine: &Path) -> Result<PathBuf> {
-    let (tree, _) = unpacked(paths, series, Kind::Xpt)?;
-    let record = paths.hypervisor(series, Kind::Xpt).join("glue.files");
+fn patched(
+    paths: &Paths,
+    series: Series,
+    kind: Kind,
+    plan: &Plan,
+    pristine: &Path,
+) -> Result<PathBuf> {
+    let (tree, _) = unpacked(paths, series, kind)?;
+    let record = paths.hypervisor(series, kind).join("glue.files");
     plan.sync(&tree, pristine, &record)?;
     Ok(tree)
 }
@@ -115,7 +122,7 @@ pub(crate) fn hypervisor(paths: &Paths, series: Series, kind: Kind) -> Result<Pa
     let (pristine, tarball) = source_tree(paths, series)?;
     let plan = match kind {
         Kind::Vanilla => None,
-        Kind::Xpt => Some(Plan::new(paths, series, &pristine)?),
+        Kind::Xpt | Kind::Debug => Some(Plan::new(paths, series, &pristine)?),
     };
     let stamp = stamp(&tarball, plan.as_ref())?;
     let stamp_file = dir.join("stamp");
@@ -136,11 +143,16 @@ pub(crate) fn hypervisor(paths: &Paths, series: Series, kind: Kind) -> Result<Pa
         let what = format!("Xen {} {}: build", series.name(), kind.title());
         let tree = match &plan {
             None => pristine,
-            Some(plan) => patched(paths, series, plan, &pristine)?,
+            Some(plan) => patched(paths, series, kind, plan, &pristine)?,
         };
         let step = Step::start(&what);
         let log = paths.log(&format!("xen-{}-{}", series.name(), kind.name()))?;
-        make_xen(&tree, "defconfig", &log, &step, &what)?;
+        if kind == Kind::Debug {
+            configure_debug(&tree, &log, &step, &what)?;
+            make_xen(&tree, "olddefconfig", &log, &step, &what)?;
+        } else {
+            make_xen(&tree, "defconfig", &log, &step, &what)?;
+        }
         products(&tree.join("xen"), &dir)?;
         step.done("");
         if kind == Kind::Vanilla {
@@ -149,6 +161,22 @@ pub(crate) fn hypervisor(paths: &Paths, series: Series, kind: Kind) -> Result<Pa
     }
     paths::write_atomic(&stamp_file, stamp.as_bytes())?;
     Ok(xen)
+}
+
+/// Turns assertions on. Xen's self tests stay off: QEMU's processor fails those of
+/// 4.20.
+fn configure_debug(tree: &Path, log: &Path, step: &Step, what: &str) -> Result<()> {
+    let mut make = make(&tree.join("xen"));
+    make.args(["XEN_TARGET_ARCH=x86_64", "defconfig"]);
+    run::must(&mut make, log, step, what)?;
+    let file = tree.join("xen/.config");
+    let text: String = paths::read(&file)?
+        .lines()
+        .filter(|line| !line.contains("CONFIG_DEBUG ") && !line.contains("CONFIG_SELF_TESTS"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let text = format!("{text}CONFIG_DEBUG=y\n# CONFIG_SELF_TESTS is not set\n");
+    paths::write_atomic(&file, text.as_bytes())
 }
 
 /// Configures with the make goal `config` and builds the hypervisor in `tree`.

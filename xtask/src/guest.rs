@@ -74,6 +74,11 @@ impl Console {
         }
     }
 
+    /// What was printed, less the ends of lines.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// The last `count` lines that are not empty, in one line.
     pub(crate) fn tail(&self, count: usize) -> String {
         let mut lines: Vec<&str> = self

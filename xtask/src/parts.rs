@@ -121,7 +121,7 @@ impl<'a> Prepared<'a> {
         result.clone().map_err(anyhow::Error::msg)
     }
 
-    fn guests(&mut self) -> Result<Vec<Guest>> {
+    pub(crate) fn guests(&mut self) -> Result<Vec<Guest>> {
         if let Some(guests) = &self.guests {
             return Ok(guests.clone());
         }
@@ -136,7 +136,7 @@ impl<'a> Prepared<'a> {
             return Ok(());
         }
         self.ensure(&[Need::Fetch, Need::Build])?;
-        if kind == Kind::Xpt {
+        if kind != Kind::Vanilla {
             self.object()?;
         }
         build::hypervisor(self.paths, series, kind)?;

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Vanilla,
     /// The same source with the glue applied and the crate linked in.
     Xpt,
+    /// The same with Xen's CONFIG_DEBUG.
+    Debug,
 }
 
 impl Kind {
@@ -25,6 +27,7 @@ impl Kind {
         match self {
             Self::Vanilla => "vanilla",
             Self::Xpt => "xpt",
+            Self::Debug => "debug",
         }
     }
 
@@ -33,6 +36,7 @@ impl Kind {
         match self {
             Self::Vanilla => "unmodified",
             Self::Xpt => "with xen-passthrough",
+            Self::Debug => "with xen-passthrough and CONFIG_DEBUG",
         }
     }
 }

@@ -23,7 +23,7 @@ impl Row {
     pub(crate) fn expected(&self, series: Series, kind: Kind) -> &'static str {
         let [v4_17, v4_20] = self.vanilla;
         match (kind, series) {
-            (Kind::Xpt, _) => self.xpt,
+            (Kind::Xpt | Kind::Debug, _) => self.xpt,
             (Kind::Vanilla, Series::V4_17) => v4_17,
             (Kind::Vanilla, Series::V4_20) => v4_20,
         }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What a copy of the checkout has of it.
-const COPIED: [&str; 14] = [
+const COPIED: [&str; 15] = [
     ".cargo",
     "Cargo.toml",
     "Cargo.lock",
@@ -31,6 +31,7 @@ const COPIED: [&str; 14] = [
     "rust-toolchain.toml",
     "docs",
     "ffi-tests",
+    "fuzz",
     "guests",
     "src",
     "tests",

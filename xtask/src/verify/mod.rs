@@ -6,7 +6,9 @@
 //! `cargo xtask test`, long takes hours.
 
 mod faults;
+mod fuzz;
 mod glue;
+mod guest_fuzz;
 mod miri;
 mod mutants;
 mod proofs;
@@ -88,6 +90,16 @@ const CHECKS: &[Check] = &[
         name: "proofs",
         from: Level::Normal,
         run: |prepared, _| proofs::cases(prepared),
+    },
+    Check {
+        name: "fuzz",
+        from: Level::Normal,
+        run: fuzz::cases,
+    },
+    Check {
+        name: "guest-fuzz",
+        from: Level::Normal,
+        run: guest_fuzz::cases,
     },
     Check {
         name: "mutants",
