@@ -60,7 +60,7 @@ fn header(script: &mut Script<'_>) -> Snapshot {
         msix_control: script.u16() & 0xc00f,
         msi_pos: capability(script),
         msix_pos: capability(script),
-        msi_vectors: 1 << (script.u8() % 6),
+        msi_vectors: script.u8() % 64,
         header_type: script.u8() & 0x81,
         ignore_bars: u8::from(script.u8() == 0xff),
     }
@@ -383,6 +383,10 @@ impl Bench {
                 // SAFETY: the record, its table, and where the action goes.
                 unsafe { ffi::xpt_device_reset(to, table, 1, into) };
             });
+        }
+        // It was a detach that was given up.
+        if self.device.owner() == Owner::Nobody {
+            return;
         }
         let mut new = Bench {
             device: Device::empty(),
