@@ -550,10 +550,17 @@ pub(crate) fn audit_cases(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
     } else {
         Vec::new()
     };
-    cases.push(match built {
+    let verdict = match built {
         Ok(()) => Case::new("build.sh", true, ""),
-        Err(error) => Case::failed("build.sh", format!("{error:#}")),
-    });
+        Err(error) => {
+            // An object that does not pass is not kept: what it failed is in the log.
+            let text = run::text_from(&prepared.paths.log("object")?, 0);
+            let last = text.rsplit("\n$ ").next().unwrap_or("");
+            cases.extend(last.lines().filter_map(Case::of_line));
+            Case::failed("build.sh", format!("{error:#}"))
+        }
+    };
+    cases.push(verdict);
     Ok(cases)
 }
 
