@@ -38,10 +38,10 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// The deb822 entry for the sources of `suite`.
-    fn entry(&self, suite: &str) -> String {
+    /// The deb822 entry for `types` (`deb`, `deb-src`) of `suite`.
+    pub(crate) fn entry(&self, types: &str, suite: &str) -> String {
         let mut text = format!(
-            "Types: deb-src\nURIs: {}\nSuites: {suite}\nComponents: main\n",
+            "Types: {types}\nURIs: {}\nSuites: {suite}\nComponents: main\n",
             self.uris
         );
         for (name, value) in [("Signed-By", &self.signed_by), ("Trusted", &self.trusted)] {
@@ -59,7 +59,7 @@ impl Archive {
         }
         paths::write_atomic(
             &dir.join("sources.d/archive.sources"),
-            self.entry(suite).as_bytes(),
+            self.entry("deb-src", suite).as_bytes(),
         )?;
         let at = dir.display();
         let mut text = format!(
@@ -212,7 +212,7 @@ mod tests {
         let found = deb822(SOURCES);
         assert_eq!(found.len(), 1);
         assert_eq!(
-            found[0].entry("trixie"),
+            found[0].entry("deb-src", "trixie"),
             "Types: deb-src\nURIs: http://mirror.example/debian\nSuites: trixie\nComponents: main\n\
              Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
         );
@@ -225,7 +225,7 @@ mod tests {
         let found = deb822(text);
         assert!(
             found[0]
-                .entry("x")
+                .entry("deb-src", "x")
                 .ends_with("Signed-By: \n -----BEGIN-----\n .\n mQ\n")
         );
     }
@@ -240,7 +240,7 @@ mod tests {
         let found = one_line(text);
         assert_eq!(found.len(), 1);
         assert_eq!(
-            found[0].entry("bookworm"),
+            found[0].entry("deb-src", "bookworm"),
             "Types: deb-src\nURIs: http://a.example/debian/\nSuites: bookworm\nComponents: main\nSigned-By: /k.gpg\n"
         );
     }

@@ -291,6 +291,28 @@ pub(crate) fn guests(paths: &Paths) -> Result<Vec<Guest>> {
     Ok(guests)
 }
 
+/// Builds the guest that drives what it is given, and gives its file.
+pub(crate) fn dom0_guest(paths: &Paths) -> Result<PathBuf> {
+    let step = Step::start("the guest with a device: build");
+    let out = paths.out.join("dom0/guest");
+    paths::make_dir(&out)?;
+    let log = paths.log("dom0-guest")?;
+    let _ = fs::remove_file(&log);
+    let mut command = make(&paths.root.join("guests/dom0/guest"));
+    command.arg(format!("O={}", out.display()));
+    run::must(&mut command, &log, &step, "building guests/dom0/guest")?;
+    let guest = out.join("xpt-guest");
+    if !guest.is_file() {
+        bail!(
+            "guests/dom0/guest left no {}; see {}",
+            guest.display(),
+            log.display()
+        );
+    }
+    step.done("");
+    Ok(guest)
+}
+
 /// The tests that there are: folders with a `main.c`.
 fn guest_names(tests: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = fs::read_dir(tests)

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask`: from a fresh machine to a PVH dom0 on a Xen that runs this crate.
 //!
-//! `boot` is the main job, `test` is everything that passes judgement, `xen`
-//! serves a user's own tree, `audit` looks at the object alone, `verify` proves
-//! and searches. What is fetched
+//! `boot` is the main job, `dom0` the same with a real Linux, `test` is everything
+//! that passes judgement, `xen` serves a user's own tree, `audit` looks at the
+//! object alone, `verify` proves and searches. What is fetched
 //! stays in `$XPT_CACHE` (`~/.cache/xen-passthrough`), what is built in
 //! `target/xpt`; either may be removed at any time. Every failure is one line
 //! that says what to do, and a second run goes on where the first stopped.
 
 mod apt;
 mod build;
+mod dom0;
 mod ehci;
 mod glue;
 mod guest;
@@ -50,6 +51,16 @@ enum Task {
         /// Only this Xen.
         #[arg(long, value_name = "VERSION")]
         xen: Option<Series>,
+    },
+    /// Boot a stock Linux dom0 on Xen 4.20, with and without the crate, and give
+    /// devices to guests with stock xl.
+    Dom0 {
+        /// Only this scenario: its name or number.
+        #[arg(long, value_name = "NAME")]
+        scenario: Option<String>,
+        /// Only on the unmodified Xen.
+        #[arg(long)]
+        without_xpt: bool,
     },
     /// Run everything that passes judgement; reports go to target/xpt/reports.
     Test {
@@ -103,6 +114,10 @@ fn run(cli: &Cli) -> Result<bool> {
             let all = xen.map_or_else(|| Series::ALL.to_vec(), |series| vec![series]);
             parts::boot(&paths, &all)
         }
+        Task::Dom0 {
+            scenario,
+            without_xpt,
+        } => parts::dom0(&paths, scenario.as_deref(), *without_xpt),
         Task::Test { only } => parts::test(&paths, only.as_deref()),
         Task::Xen { source, out } => {
             user::apply_and_build(&paths, source, out.as_deref()).map(|()| true)

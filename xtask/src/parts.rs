@@ -8,6 +8,7 @@ use console::style;
 
 use crate::{
     build::{self, Guest},
+    dom0,
     guest::End,
     paths::{Kind, Paths},
     prereq::{self, Need},
@@ -32,11 +33,12 @@ enum Part {
     Twin,
     Verify,
     Guest(Series),
+    Dom0,
 }
 
 impl Part {
     /// In the order in which they run: the quick ones first.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Fmt,
         Self::Clippy,
         Self::Host,
@@ -46,6 +48,7 @@ impl Part {
         Self::Verify,
         Self::Guest(Series::V4_17),
         Self::Guest(Series::V4_20),
+        Self::Dom0,
     ];
 
     fn name(self) -> &'static str {
@@ -59,6 +62,7 @@ impl Part {
             Self::Verify => "verify",
             Self::Guest(Series::V4_17) => "guest-4.17",
             Self::Guest(Series::V4_20) => "guest-4.20",
+            Self::Dom0 => "dom0",
         }
     }
 
@@ -142,6 +146,26 @@ impl<'a> Prepared<'a> {
         build::hypervisor(self.paths, series, kind)?;
         self.hypervisors.insert((series, kind), ());
         Ok(())
+    }
+
+    /// Runs `scenarios` of the Linux dom0 on the `kinds` of Xen 4.20.
+    fn dom0(
+        &mut self,
+        kinds: &[Kind],
+        scenarios: &[&'static dom0::Scenario],
+    ) -> Result<Vec<dom0::Outcome>> {
+        self.ensure(&[
+            Need::Rust,
+            Need::Build,
+            Need::Fetch,
+            Need::Qemu,
+            Need::Image,
+        ])?;
+        let ready = dom0::prepare(self.paths)?;
+        for &kind in kinds {
+            self.hypervisor(Series::V4_20, kind)?;
+        }
+        dom0::run_all(self.paths, &ready, kinds, scenarios)
     }
 
     /// Boots the guest tests on both hypervisors of each of `series`: those that
@@ -273,6 +297,35 @@ pub(crate) fn boot(paths: &Paths, all: &[Series]) -> Result<bool> {
     Ok(wrong == 0)
 }
 
+/// `cargo xtask dom0`: whether every scenario went as it should.
+pub(crate) fn dom0(paths: &Paths, scenario: Option<&str>, without: bool) -> Result<bool> {
+    let start = Instant::now();
+    let scenarios = dom0::choose(scenario)?;
+    let kinds: &[Kind] = if without {
+        &[Kind::Vanilla]
+    } else {
+        &[Kind::Vanilla, Kind::Xpt]
+    };
+    let outcomes = Prepared::new(paths).dom0(kinds, &scenarios)?;
+    let (text, bad) = dom0::render(&outcomes, kinds);
+    say(&text);
+    say(&format!(
+        "What was printed is in {}, the reports in {}.",
+        paths.out.join("logs/dom0").display(),
+        paths.out.join("reports").display()
+    ));
+    let time = elapsed(start.elapsed());
+    let all = outcomes.len();
+    if bad == 0 {
+        say(&format!("All {all} are as they should be ({time})."));
+    } else {
+        say(&format!(
+            "{bad} of {all} are not as they should be, marked with <- ({time})."
+        ));
+    }
+    Ok(bad == 0)
+}
+
 /// `cargo xtask test`: whether everything passed.
 pub(crate) fn test(paths: &Paths, only: Option<&str>) -> Result<bool> {
     let start = Instant::now();
@@ -349,6 +402,7 @@ fn judge(prepared: &mut Prepared<'_>, part: Part) -> Result<Vec<Case>> {
         Part::Twin => twin(prepared),
         Part::Verify => verify::cases(prepared, Level::Quick),
         Part::Guest(series) => guest(prepared, series),
+        Part::Dom0 => linux(prepared),
     }
 }
 
@@ -615,6 +669,22 @@ fn guest(prepared: &mut Prepared<'_>, series: Series) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// The first scenarios of the Linux dom0, on both hypervisors.
+fn linux(prepared: &mut Prepared<'_>) -> Result<Vec<Case>> {
+    let kinds = [Kind::Vanilla, Kind::Xpt];
+    let outcomes = prepared.dom0(&kinds, &dom0::quick())?;
+    let mut cases = dom0::cases(&outcomes, Kind::Xpt);
+    cases.extend(
+        dom0::cases(&outcomes, Kind::Vanilla)
+            .into_iter()
+            .map(|case| Case {
+                name: format!("vanilla:{}", case.name),
+                ..case
+            }),
+    );
+    Ok(cases)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -626,7 +696,9 @@ mod tests {
         }
         let error = Part::find("nonsense").unwrap_err().to_string();
         assert!(
-            error.contains("fmt, clippy, host, ffi, audit, twin, verify, guest-4.17, guest-4.20"),
+            error.contains(
+                "fmt, clippy, host, ffi, audit, twin, verify, guest-4.17, guest-4.20, dom0"
+            ),
             "{error}"
         );
     }

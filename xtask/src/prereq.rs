@@ -21,6 +21,9 @@ const QEMU_OLDEST: (u32, u32) = (7, 2);
 /// The program that boots the hypervisors.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
+/// Lists what kernel modules depend on; in `PATH` for root only.
+pub(crate) const DEPMOD: &str = "/usr/sbin/depmod";
+
 /// A kind of work, and with it the programs it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -36,6 +39,8 @@ pub(crate) enum Need {
     Clang,
     /// Counting instructions of host programs.
     Valgrind,
+    /// The image of the Linux dom0.
+    Image,
 }
 
 /// How to see that a Debian package is there.
@@ -64,6 +69,13 @@ impl Need {
             Self::Qemu => &[(Program(QEMU), "qemu-system-x86")],
             Self::Clang => &[(Program("clang"), "clang")],
             Self::Valgrind => &[(Program("valgrind"), "valgrind")],
+            Self::Image => &[
+                (Program("mmdebstrap"), "mmdebstrap"),
+                (Program("tar"), "tar"),
+                (Program("cpio"), "cpio"),
+                (Program("zstd"), "zstd"),
+                (File(DEPMOD), "kmod"),
+            ],
         }
     }
 }

@@ -34,8 +34,21 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_millis(700);
 
 /// Xen's command line for every test.
-const XEN_OPTIONS: &str =
+pub(crate) const XEN_OPTIONS: &str =
     "loglvl=all guest_loglvl=all console=com1 noreboot dom0=pvh iommu=verbose";
+
+/// The machine, with nothing on it but what Xen and a PVH dom0 must have.
+pub(crate) const MACHINE: [&str; 9] = [
+    "-M",
+    "q35,kernel-irqchip=split",
+    "-cpu",
+    "qemu64,+svm,+npt",
+    "-display",
+    "none",
+    "-monitor",
+    "none",
+    "-no-reboot",
+];
 
 /// The machine's memory.
 const MEMORY: &str = "1G";
@@ -129,35 +142,25 @@ fn run_machine(xen: &Path, kernel: &Path, machine: &Machine, log: &Path) -> Resu
         .context("cannot make a disk image")?;
     let mut log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let errors = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
-    let mut command = run::command(
-        QEMU,
-        [
-            "-M",
-            "q35,kernel-irqchip=split",
-            "-cpu",
-            "qemu64,+svm,+npt",
-            "-m",
-            MEMORY,
-            "-smp",
-            "2",
-            "-nographic",
-            "-monitor",
-            "none",
-            "-serial",
-            "stdio",
-            "-no-reboot",
-            "-nic",
-            "none",
-            "-device",
-            "amd-iommu,intremap=on",
-            "-device",
-            "nvme,serial=1,drive=d,addr=6",
-            "-device",
-            "edu,addr=5",
-            "-device",
-            "edu,addr=7",
-        ],
-    );
+    let mut command = run::command(QEMU, MACHINE);
+    command.args([
+        "-m",
+        MEMORY,
+        "-smp",
+        "2",
+        "-serial",
+        "stdio",
+        "-nic",
+        "none",
+        "-device",
+        "amd-iommu,intremap=on",
+        "-device",
+        "nvme,serial=1,drive=d,addr=6",
+        "-device",
+        "edu,addr=5",
+        "-device",
+        "edu,addr=7",
+    ]);
     command.arg("-kernel").arg(xen).arg("-initrd").arg(kernel);
     let mut options = vec![XEN_OPTIONS];
     options.extend(machine.xen.iter().map(String::as_str));

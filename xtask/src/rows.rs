@@ -209,7 +209,7 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// Glob with `*` only.
-fn matches_pattern(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|head| text.strip_prefix(head)) else {
         return false;

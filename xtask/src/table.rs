@@ -64,7 +64,7 @@ fn with_name(answer: &str) -> String {
 }
 
 /// As wide as the terminal, within what reads well.
-fn width() -> u16 {
+pub(crate) fn width() -> u16 {
     Term::stdout()
         .size_checked()
         .map_or(120, |(_, columns)| columns.clamp(80, 160))
