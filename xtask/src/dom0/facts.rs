@@ -270,6 +270,12 @@ impl Device {
         driver: Some("e1000e"),
     };
 
+    /// Another one, where its interrupt line is that of the first.
+    pub(crate) const SHARED: Self = Self {
+        slot: 9,
+        ..Self::EDU
+    };
+
     /// In the order in which they are tried: the one that upstream loses last.
     pub(crate) const ALL: [Self; 3] = [Self::EDU, Self::E1000E, Self::NVME];
 
@@ -322,7 +328,7 @@ mod tests {
             factorial: 11,
             read: 5,
             write: 9,
-            disk: vec![0; 16 * 512],
+            disk: std::sync::Arc::new(vec![0; 16 * 512]),
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     io::Read,
     os::unix::fs::FileExt,
     path::PathBuf,
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -37,7 +38,7 @@ pub(crate) struct Challenge {
     /// The block that it writes.
     pub(crate) write: u32,
     /// The disk as it was at first.
-    pub(crate) disk: Vec<u8>,
+    pub(crate) disk: Arc<Vec<u8>>,
 }
 
 impl Challenge {
@@ -48,7 +49,7 @@ impl Challenge {
             factorial: 0,
             read: 0,
             write: 0,
-            disk: random(DISK)?,
+            disk: Arc::new(random(DISK)?),
         };
         challenge.anew()?;
         Ok(challenge)
@@ -104,6 +105,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) devices: &'a [Device],
     pub(crate) hvm_pirq: Option<bool>,
     pub(crate) vcpus: u32,
+    /// A physical interrupt to give it.
+    pub(crate) irq: Option<u32>,
     /// Added to the orders that the challenge makes.
     pub(crate) orders: &'a str,
 }
@@ -115,6 +118,7 @@ impl<'a> Plan<'a> {
             devices,
             hvm_pirq: None,
             vcpus: 1,
+            irq: None,
             orders: "",
         }
     }
@@ -139,6 +143,13 @@ impl<'a> Plan<'a> {
             format!("serial=\"file:/root/{name}.console\""),
             format!("pci=[{}]", devices.join(",")),
         ];
+        if self.devices.is_empty() {
+            // Only then can a device come later.
+            lines.push("passthrough=\"enabled\"".to_owned());
+        }
+        if let Some(irq) = self.irq {
+            lines.push(format!("irqs=[{irq}]"));
+        }
         if let Some(pirq) = self.hvm_pirq {
             lines.push(format!("hvm_pirq={}", u32::from(pirq)));
         }
@@ -153,6 +164,8 @@ pub(crate) struct Guest {
     pub(crate) domid: u32,
     /// Where Xen's console was before.
     pub(crate) mark: usize,
+    /// What it was asked.
+    pub(crate) challenge: Challenge,
 }
 
 /// A dom0 and what it was given.
@@ -233,6 +246,7 @@ impl Rig {
             name: name.to_owned(),
             domid,
             mark,
+            challenge: self.challenge.clone(),
         }))
     }
 
@@ -256,21 +270,28 @@ impl Rig {
             if done { "done" } else { "hangs" },
             "done",
         )];
+        checks.extend(self.judge_facts(guest, devices)?);
+        Ok(checks)
+    }
+
+    /// What it has said so far is right for each of `devices`.
+    pub(crate) fn judge_facts(&self, guest: &Guest, devices: &[Device]) -> Result<Vec<Check>> {
         let facts = self.facts(guest);
+        let mut checks = Vec::new();
         for device in devices {
-            checks.extend(facts.judge(device, &self.challenge));
+            checks.extend(facts.judge(device, &guest.challenge));
             if *device == Device::NVME {
-                checks.push(self.disk_written()?);
+                checks.push(self.disk_written(&guest.challenge)?);
             }
         }
         Ok(checks)
     }
 
     /// Whether what the guest wrote is on the disk, as QEMU's file has it.
-    fn disk_written(&self) -> Result<Check> {
-        let want = pattern(self.challenge.seed, BLOCK);
+    fn disk_written(&self, challenge: &Challenge) -> Result<Check> {
+        let want = pattern(challenge.seed, BLOCK);
         let mut have = vec![0; want.len()];
-        let offset = u64::from(self.challenge.write).saturating_mul(u64::from(BLOCK));
+        let offset = u64::from(challenge.write).saturating_mul(u64::from(BLOCK));
         File::open(&self.disk)
             .and_then(|disk| disk.read_exact_at(&mut have, offset))
             .with_context(|| format!("cannot read {}", self.disk.display()))?;
@@ -322,10 +343,24 @@ impl Rig {
             })
             .count();
         checks.push(Check::equal("domains left", left.to_string(), "0"));
+        checks.push(self.no_irqs(guest)?);
+        Ok(checks)
+    }
+
+    /// Xen has bound no interrupt for the guest.
+    pub(crate) fn no_irqs(&mut self, guest: &Guest) -> Result<Check> {
         let irqs = self.dom0.debug_key('i')?;
         let left = irqs_of(&irqs, guest.domid).len();
-        checks.push(Check::equal("pirqs left", left.to_string(), "0"));
-        Ok(checks)
+        Ok(Check::equal("pirqs left", left.to_string(), "0"))
+    }
+
+    /// What Xen has in use.
+    pub(crate) fn resources(&mut self) -> Result<Resources> {
+        let irqs = self.dom0.debug_key('i')?;
+        let msis = self.dom0.debug_key('M')?;
+        let irtes = self.dom0.debug_key('V')?;
+        let heap = self.dom0.debug_key('H')?;
+        Resources::parse(&irqs, &msis, &irtes, &heap)
     }
 
     /// The content of the guest's serial port and of its device model's log.
@@ -338,6 +373,59 @@ impl Rig {
         let text = self.dom0.xl_dmesg()?;
         fs::write(dir.with_extension("xl-dmesg.log"), text)?;
         Ok(())
+    }
+}
+
+/// What Xen says that it has in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resources {
+    /// Free memory, pages.
+    pub(crate) heap: u64,
+    /// Interrupts that are set up, and of these how many times a domain has one.
+    pub(crate) irqs: usize,
+    pub(crate) pirqs: usize,
+    /// MSI and MSI-X vectors.
+    pub(crate) msis: usize,
+    /// Interrupt remapping entries.
+    pub(crate) irtes: usize,
+}
+
+impl Resources {
+    /// From what debug keys `i`, `M`, `V` and `H` print.
+    fn parse(irqs: &str, msis: &str, irtes: &str, heap: &str) -> Result<Self> {
+        let irqs: Vec<&str> = irqs
+            .lines()
+            .filter_map(|line| line.split_once("   IRQ:"))
+            .map(|(_, rest)| rest)
+            .collect();
+        let owned = |line: &&str| {
+            line.split([' ', ','])
+                .filter(|word| {
+                    word.strip_prefix('d')
+                        .and_then(|rest| rest.strip_suffix(':'))
+                        .is_some_and(|id| id.parse::<u32>().is_ok())
+                })
+                .count()
+        };
+        let free: Vec<u64> = heap
+            .lines()
+            .filter(|line| line.contains("heap["))
+            .filter_map(|line| line.split_once("-> "))
+            .filter_map(|(_, rest)| rest.split_whitespace().next()?.parse().ok())
+            .collect();
+        if irqs.is_empty() || free.is_empty() {
+            return Err(anyhow!("Xen's debug keys i and H print something else now"));
+        }
+        Ok(Self {
+            heap: free.iter().sum(),
+            pirqs: irqs.iter().map(owned).sum(),
+            irqs: irqs.len(),
+            msis: msis
+                .lines()
+                .filter(|line| line.contains("(XEN)  MSI"))
+                .count(),
+            irtes: irtes.lines().filter(|line| line.contains(" IRTE[")).count(),
+        })
     }
 }
 
