@@ -313,6 +313,19 @@ pub(crate) fn dom0_guest(paths: &Paths) -> Result<PathBuf> {
     Ok(guest)
 }
 
+/// Builds `xpt-gsi` for the dom0, and gives its file.
+pub(crate) fn xpt_gsi(paths: &Paths) -> Result<PathBuf> {
+    let step = Step::start("xpt-gsi: build");
+    let out = paths.out.join("dom0/xpt-gsi");
+    let log = paths.log("dom0-xpt-gsi")?;
+    let _ = fs::remove_file(&log);
+    let mut cargo = run::command("cargo", ["build", "--release", "--package", "xpt-gsi"]);
+    cargo.current_dir(&paths.root).env("CARGO_TARGET_DIR", &out);
+    run::must(&mut cargo, &log, &step, "building xpt-gsi")?;
+    step.done("");
+    Ok(out.join("release/xpt-gsi"))
+}
+
 /// The tests that there are: folders with a `main.c`.
 fn guest_names(tests: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = fs::read_dir(tests)

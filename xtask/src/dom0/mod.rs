@@ -131,6 +131,7 @@ impl Outcome {
 pub(crate) struct Ready {
     image: Image,
     guest: PathBuf,
+    gsi: PathBuf,
 }
 
 /// Makes the image and the guest.
@@ -138,6 +139,7 @@ pub(crate) fn prepare(paths: &Paths) -> Result<Ready> {
     Ok(Ready {
         image: image::image(paths)?,
         guest: build::dom0_guest(paths)?,
+        gsi: build::xpt_gsi(paths)?,
     })
 }
 
@@ -262,13 +264,14 @@ pub(crate) fn cases(outcomes: &[Outcome], kind: Kind) -> Vec<Case> {
         .collect()
 }
 
-/// The image with what is our own added: `init` and the guest.
+/// The image with what is our own added: `init`, the guest and `xpt-gsi`.
 fn initrd(paths: &Paths, ready: &Ready, dir: &Path, step: &Step) -> Result<PathBuf> {
     let own = dir.join("own");
     paths::remove_dir(&own)?;
     paths::make_dir(&own.join("xpt"))?;
     paths::copy_atomic(&paths.root.join("guests/dom0/init"), &own.join("init"))?;
     paths::copy_atomic(&ready.guest, &own.join("xpt/xpt-guest"))?;
+    paths::copy_atomic(&ready.gsi, &own.join("xpt/xpt-gsi"))?;
     let archive = dir.join("own.cpio");
     image::pack(&own, &archive, &paths.log("dom0-own")?, step)?;
     let initrd = dir.join("initrd");

@@ -140,6 +140,7 @@ impl<'a> Plan<'a> {
             format!("bios_path_override=\"/root/{name}.orders\""),
             "xen_platform_pci=0".to_owned(),
             "vga=\"none\"".to_owned(),
+            "vnc=0".to_owned(),
             format!("serial=\"file:/root/{name}.console\""),
             format!("pci=[{}]", devices.join(",")),
         ];

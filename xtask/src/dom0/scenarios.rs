@@ -196,6 +196,15 @@ fn taken_back(rig: &mut Rig, device: &Device) -> Result<Vec<Check>> {
 
 fn assign(rig: &mut Rig, device: &Device) -> Result<Vec<Check>> {
     let mut checks = given(rig, device)?;
+    // Where the toolstack has no call for it.
+    let told = rig
+        .dom0
+        .run(&format!("/xpt/xpt-gsi {}", device.bdf()), 30)?;
+    checks.push(Check::equal(
+        "xpt-gsi",
+        told.text.trim(),
+        device.gsi().to_string(),
+    ));
     if !failed(&checks) {
         checks.extend(guest(rig, device, &Plan::new("g1", &[*device]))?);
     }
