@@ -6,6 +6,7 @@
 #include "guest.h"
 
 #define E1000E_CTRL             0x00000
+#define E1000E_RFCTL            0x05008
 #define  E1000E_CTRL_LINK_UP    (1u << 6)
 #define  E1000E_CTRL_RESET      (1u << 26)
 #define  E1000E_STATUS_LINK     0x2
@@ -160,6 +161,8 @@ static bool e1000e_start(struct device *dev, enum how how)
     sleep_ms(20);
     e1000e_write(E1000E_IMC, ~0u);
     e1000e_write(E1000E_CTRL, e1000e_read(E1000E_CTRL) | E1000E_CTRL_LINK_UP);
+    /* Linux has it write longer descriptors, which QEMU's reset leaves so. */
+    e1000e_write(E1000E_RFCTL, 0);
     e1000e_ack(dev);
 
     low = e1000e_read(E1000E_RAL);
