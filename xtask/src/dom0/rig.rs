@@ -330,7 +330,7 @@ impl Rig {
         )];
         let list = self.dom0.must(
             &format!(
-                "for i in $(seq 30); do xl list | grep -q ' {} ' || break; sleep 0.5; done; xl list",
+                "for i in $(seq 30); do xl list {} > /dev/null 2>&1 || break; sleep 0.5; done; xl list",
                 guest.domid
             ),
             60,

@@ -332,18 +332,25 @@ fn used_by_dom0(rig: &mut Rig, device: &Device) -> Result<Vec<Check>> {
 fn back(rig: &mut Rig, device: &Device) -> Result<Vec<Check>> {
     let mut checks = used_by_dom0(rig, device)?;
     for name in ["r1", "r2"] {
-        if failed(&checks) {
+        let given = given(rig, device)?;
+        let lost = failed(&given);
+        checks.extend(given);
+        if lost {
             return Ok(checks);
         }
-        checks.extend(given(rig, device)?);
-        if !failed(&checks) {
-            checks.extend(guest(rig, device, &Plan::new(name, &[*device]))?);
-        }
-        checks.extend(taken_back(rig, device)?);
-        if failed(&checks) {
+        checks.extend(guest(rig, device, &Plan::new(name, &[*device]))?);
+        let back = taken_back(rig, device)?;
+        let lost = failed(&back);
+        checks.extend(back);
+        if lost {
             return Ok(checks);
         }
-        checks.extend(used_by_dom0(rig, device)?);
+        // Whatever the guest saw, dom0 is to have its device again.
+        let used = used_by_dom0(rig, device)?;
+        checks.extend(used.into_iter().map(|check| Check {
+            what: format!("after {name}: {}", check.what),
+            ..check
+        }));
     }
     Ok(checks)
 }
@@ -525,7 +532,7 @@ fn killed(rig: &mut Rig, device: &Device, name: &str) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     let devices = [*device];
     let mut plan = Plan::new(name, &devices);
-    plan.orders = "steps=find,intx then=storm";
+    plan.orders = "steps=intx then=storm";
     let guest = made!(checks, rig.create(&plan)?);
     // By the third second it is in the middle of it.
     let storming = rig.said(&guest, "guest storm", GUEST)?;
@@ -627,13 +634,17 @@ fn refused(rig: &mut Rig, device: &Device) -> Result<Vec<Check>> {
         checks.push(Check::when(what, matches_pattern(want, seen), seen, want));
     };
     let none = rig.dom0.run("xl pci-assignable-add 00:1d.0", XL)?;
-    answer("a device that is not there", &none.brief(), "status 1: *");
+    answer(
+        "a device that is not there",
+        &none.brief(),
+        "status 1: *Couldn't lstat /sys/bus/pci/devices/0000:00:1d.0: No such file or directory",
+    );
     let devices = [*device];
     let made = rig.create(&Plan::new("x1", &devices))?;
     answer(
         "one that is not assignable",
         &made.err().unwrap_or_else(|| "made".to_owned()),
-        "status *PCI device 0:0:5.0 is not assignable",
+        "status 3: *PCI device 0:0:5.0 is not assignable",
     );
     let mut plan = Plan::new("x2", &[]);
     // Xen's own serial port.
@@ -642,7 +653,7 @@ fn refused(rig: &mut Rig, device: &Device) -> Result<Vec<Check>> {
     answer(
         "an interrupt that is Xen's",
         &made.err().unwrap_or_else(|| "made".to_owned()),
-        "status *irq 4*",
+        "status 3: *failed give domain access to irq 4: Operation not permitted",
     );
     let mut checks2 = given(rig, device)?;
     if failed(&checks2) {
@@ -654,12 +665,16 @@ fn refused(rig: &mut Rig, device: &Device) -> Result<Vec<Check>> {
     answer(
         "one that another guest has",
         &made.err().unwrap_or_else(|| "made".to_owned()),
-        "status *",
+        "status 3: *PCI device 0000:00:05.0 already assigned to a different guest?",
     );
     let taken = rig
         .dom0
         .run(&format!("xl pci-assignable-remove {}", device.bdf()), XL)?;
-    answer("taken back from a guest", &taken.brief(), "status 1: *");
+    answer(
+        "taken back from a guest",
+        &taken.brief(),
+        "status 1: *failed to de-quarantine 0000:00:05.0",
+    );
     // And the guest that has it goes on.
     checks2.extend(rig.judge(&owner, &devices)?);
     checks2.extend(rig.destroy(&owner)?);

@@ -55,6 +55,12 @@ pub(crate) struct Setup {
     pub(crate) talk: PathBuf,
 }
 
+/// What xl calls an error although it goes on.
+const HARMLESS: [&str; 2] = [
+    "The kernel doesn't support reset from sysfs",
+    "qemu command-line probe already exited",
+];
+
 /// What a command in dom0 gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -79,6 +85,7 @@ impl Answer {
             .text
             .lines()
             .filter(|line| line.contains("error: "))
+            .filter(|line| !HARMLESS.iter().any(|text| line.contains(text)))
             .map(|line| line.rsplit("error: ").next().unwrap_or(line))
             .collect();
         let text = match errors.first() {
