@@ -52,14 +52,18 @@ const UPSTREAM: &[(&str, &str, &str)] = &[
     ("hotplug", "nvme", NO_RESET),
     ("rounds", "nvme", NO_RESET),
     ("shared", "nvme", NO_RESET),
-    ("kill", "e1000e", NO_MSIX),
+    ("kill", "e1000e", NO_MACHINE),
     ("kill", "nvme", NO_RESET),
-    ("kill-smp", "e1000e", NO_MSIX),
+    ("kill-smp", "e1000e", NO_MACHINE),
     ("kill-smp", "nvme", NO_RESET),
 ];
 
 /// Xen is not told where the table is, since it does not let pciback say so.
 const NO_MSIX: &str = "e1000e msix.first 0 instead of 1; *";
+
+/// The guest that got no MSI-X leaves the card so that QEMU 7.2 ends by a failed
+/// check of its own when dom0's driver takes it: seen each time.
+const NO_MACHINE: &str = "*QEMU ended*";
 
 /// The reset takes the device's vPCI away, and pciback gives up.
 const NO_RESET: &str = "*pci-assignable-add status 1: *File exists instead of 0*";
@@ -335,7 +339,8 @@ impl Job {
             outcomes.clear();
             result = self.try_run(paths, ready, initrd, step, &mut outcomes);
             // Then the machine is at fault, and nothing that is judged here.
-            let again = result.is_err()
+            let again = self.kind == Kind::Xpt
+                && result.is_err()
                 && self
                     .log(paths)
                     .and_then(|log| paths::read(&log))

@@ -50,6 +50,9 @@ const ONE: Machine = Machine {
     group: 1,
 };
 
+/// The card last: on unmodified Xen it takes the machine with it.
+const KILLED: [Device; 3] = [Device::EDU, Device::NVME, Device::E1000E];
+
 /// All of them, in the order of the reports.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -116,7 +119,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         title: "killed amid interrupts and DMA; dom0 has one processor",
         machine: Machine { group: 7, ..ONE },
         quick: false,
-        devices: &Device::ALL,
+        devices: &KILLED,
         run: kill,
     },
     Scenario {
@@ -129,7 +132,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             ..ONE
         },
         quick: false,
-        devices: &Device::ALL,
+        devices: &KILLED,
         run: kill_smp,
     },
     Scenario {
