@@ -62,9 +62,9 @@ fuzz_target!(|bytes: &[u8]| {
     for _ in 0..script.below(9) {
         let new = register(&mut script);
         registers.extend(new.filter(|new| {
-            registers
-                .iter()
-                .all(|old| old.offset + old.size <= new.offset || new.offset + new.size <= old.offset)
+            registers.iter().all(|old| {
+                old.offset + old.size <= new.offset || new.offset + new.size <= old.offset
+            })
         }));
     }
     registers.sort_by_key(|register| register.offset);
@@ -122,7 +122,12 @@ fn read(registers: &[Register], hardware: &[u8; SPACE], reg: u32, size: u32) -> 
         done += piece.size;
     }
     if done < size {
-        data = xpt_access_merge(data, hw(hardware, reg + done, size - done), size - done, done);
+        data = xpt_access_merge(
+            data,
+            hw(hardware, reg + done, size - done),
+            size - done,
+            done,
+        );
     }
     data & bits(size)
 }
@@ -169,7 +174,11 @@ fn model_write(
         // SAFETY: valid for reading.
         let needs = unsafe { xpt_access_needs_current(&r.masks, piece.size, r.size) } != 0;
         // What it does not need to know is anything.
-        let held = if needs { r.value } else { 0x5a5a_a5a5 & bits(r.size) };
+        let held = if needs {
+            r.value
+        } else {
+            0x5a5a_a5a5 & bits(r.size)
+        };
         let part = part & bits(piece.size);
         // SAFETY: as before.
         let written =
@@ -193,7 +202,11 @@ fn model_write(
                 is(r.value)
             };
             assert_eq!(is(written), want, "bit {bit} of {:x?}", r.masks);
-            let then = if is(r.masks.rw1c) { is(r.value) && !want } else { want };
+            let then = if is(r.masks.rw1c) {
+                is(r.value) && !want
+            } else {
+                want
+            };
             next |= u32::from(then) << bit;
         }
         r.value = next;

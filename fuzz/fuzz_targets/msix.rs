@@ -96,7 +96,11 @@ impl Bench {
     fn follow(&mut self, mut action: Action, fails: bool) {
         let count = self.entries.len();
         for _ in 0..4 * count + 16 {
-            let mut result = if fails { Err(Errno::ENOSPC) } else { Ok(BarSet::NONE) };
+            let mut result = if fails {
+                Err(Errno::ENOSPC)
+            } else {
+                Ok(BarSet::NONE)
+            };
             match action {
                 Action::Done(_) | Action::Retry => return,
                 Action::MsixUpdate(number) => {
@@ -120,7 +124,9 @@ impl Bench {
                     result = Ok(BarSet::NONE);
                     self.mapped = false;
                 }
-                Action::ConfWrite { register, value, .. } if register == 4 => {
+                Action::ConfWrite {
+                    register, value, ..
+                } if register == 4 => {
                     self.snapshot.command = value as u16;
                     result = Ok(BarSet::NONE);
                 }
@@ -199,11 +205,23 @@ impl Bench {
     /// A read or a write of an entry, which `xpt_msix_place` has found or not.
     fn entry(&mut self, script: &mut Script<'_>) {
         let how = script.u8();
-        let entry = if how & 1 == 0 { script.u8().into() } else { script.u16() };
-        let offset = if how & 2 == 0 { u16::from(script.u8() % 4) * 4 } else { script.u16() };
+        let entry = if how & 1 == 0 {
+            script.u8().into()
+        } else {
+            script.u16()
+        };
+        let offset = if how & 2 == 0 {
+            u16::from(script.u8() % 4) * 4
+        } else {
+            script.u16()
+        };
         let size = if how & 4 == 0 { 4 } else { 8 };
         if how & 0x18 != 0 {
-            let wide = if how & 0x20 == 0 { script.u8().into() } else { script.u64() };
+            let wide = if how & 0x20 == 0 {
+                script.u8().into()
+            } else {
+                script.u64()
+            };
             let passes = self.device.writes() == xen_passthrough::vpci::Writes::Pass;
             let (to, table) = (&raw mut self.device, lent(&mut self.entries));
             let action = called(|into| {
@@ -323,9 +341,17 @@ impl Bench {
         let want = if !near {
             MsixPlaceKind::Elsewhere
         } else if touches(pending) {
-            if whole { MsixPlaceKind::Pending } else { MsixPlaceKind::Ignored }
+            if whole {
+                MsixPlaceKind::Pending
+            } else {
+                MsixPlaceKind::Ignored
+            }
         } else if touches(table) {
-            if whole { MsixPlaceKind::Entry } else { MsixPlaceKind::Ignored }
+            if whole {
+                MsixPlaceKind::Entry
+            } else {
+                MsixPlaceKind::Ignored
+            }
         } else if within(table, end)
             || within(pending, end)
             || !areas.iter().any(|&area| pages(area, end))
@@ -341,9 +367,7 @@ impl Bench {
             })
         };
         let want = match want {
-            MsixPlaceKind::Pending | MsixPlaceKind::Device
-                if !edges(table) && !edges(pending) =>
-            {
+            MsixPlaceKind::Pending | MsixPlaceKind::Device if !edges(table) && !edges(pending) => {
                 MsixPlaceKind::Ignored
             }
             other => other,

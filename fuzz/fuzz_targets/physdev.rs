@@ -105,7 +105,11 @@ fn verdicts(script: &mut Script<'_>) {
     } else {
         (if known { 0 } else { EINVAL }, 0)
     };
-    assert_eq!((map, unmap), want, "type {kind} of {caller:#x} for {target:#x}");
+    assert_eq!(
+        (map, unmap),
+        want,
+        "type {kind} of {caller:#x} for {target:#x}"
+    );
 }
 
 fn setup_gsi(script: &mut Script<'_>) {

@@ -127,7 +127,10 @@ impl Bench {
             last,
         } = *action;
         let done = kind == Kind::Done;
-        assert!(last <= 1 && (rc == 0 || done && rc < 0 && rc > -4096), "{action:?}");
+        assert!(
+            last <= 1 && (rc == 0 || done && rc < 0 && rc > -4096),
+            "{action:?}"
+        );
         assert_eq!(size != 0, kind == Kind::ConfWrite, "{action:?}");
         let good = match kind {
             Kind::Done | Kind::Retry => last == 1,
@@ -149,7 +152,10 @@ impl Bench {
             }
             Kind::BarMapped => index < 7,
             Kind::MsixControl => value <= 0xffff,
-            Kind::Defer | Kind::MsiDisable | Kind::MsiUpdate | Kind::MsixClear
+            Kind::Defer
+            | Kind::MsiDisable
+            | Kind::MsiUpdate
+            | Kind::MsixClear
             | Kind::IntxDisable => true,
         };
         assert!(good, "{action:?}");
@@ -159,11 +165,14 @@ impl Bench {
         let what = script.u8();
         // Nobody else gets in between a conversation and its end.
         if let Some(action) = self.talk.take() {
-            return self.converse(script, action);
+            return self.converse(script, action, false);
         }
         let (to, table) = (&raw mut self.device, lent(&mut self.entries));
         let epoch = self.device.epoch;
-        let (msi, msix) = (u16::from(self.first.msi_pos), u16::from(self.first.msix_pos));
+        let (msi, msix) = (
+            u16::from(self.first.msi_pos),
+            u16::from(self.first.msix_pos),
+        );
         let idle = self.device.is_idle();
         let action = match what % 16 {
             0..6 => {
@@ -225,38 +234,49 @@ impl Bench {
         let owned = matches!(what % 16, 9..=11 | 14);
         if !idle && !owned {
             // A reset is on its way: nobody else changes anything.
-            assert!(matches!(action.kind, Kind::Done | Kind::Retry), "{action:?}");
+            assert!(
+                matches!(action.kind, Kind::Done | Kind::Retry),
+                "{action:?}"
+            );
             return;
         }
-        self.converse(script, action);
+        self.converse(script, action, owned && what % 16 != 11);
     }
 
     /// Deferred work, of this operation or of an old one.
     fn work(&mut self, script: &mut Script<'_>, epoch: u32) {
-        let epoch = if script.u8() == 0xff { script.u32() } else { epoch };
+        let epoch = if script.u8() == 0xff {
+            script.u32()
+        } else {
+            epoch
+        };
         let to = &raw mut self.device;
         // SAFETY: the record, and where the action goes.
         let action = called(|into| unsafe { ffi::xpt_device_work(to, epoch, into) });
         if !matches!(action.kind, Kind::Map | Kind::Unmap) {
-            assert!(matches!(action.kind, Kind::Done | Kind::Retry), "{action:?}");
+            assert!(
+                matches!(action.kind, Kind::Done | Kind::Retry),
+                "{action:?}"
+            );
             return;
         }
         self.judge(&action);
         let rc = self.perform(script, &action);
         // SAFETY: as before.
         let next = called(|into| unsafe { ffi::xpt_device_worked(to, epoch, rc, into) });
-        self.converse(script, next);
+        self.converse(script, next, false);
     }
 
     /// The first of the steps that an event comes to, and all that follow.
-    fn converse(&mut self, script: &mut Script<'_>, mut action: VpciAction) {
+    fn converse(&mut self, script: &mut Script<'_>, mut action: VpciAction, may_stop: bool) {
         for _ in 0..MOST_ACTIONS {
             self.judge(&action);
             if matches!(action.kind, Kind::Done | Kind::Retry) {
                 return;
             }
+            // Only hypercalls are given up: not what a write has begun.
             let preempted = script.u8() == 0x55 && action.last == 0;
-            if preempted && self.is_continued() {
+            if preempted && may_stop && self.is_continued() {
                 // Whoever comes next is given it again.
                 return;
             }
@@ -357,7 +377,10 @@ impl Bench {
             let flight = device.in_flight();
             let counts = bar.mapped != 0 || flight;
             if told && let Some(at) = self.p2m[slot] {
-                assert!(counts && at == bar.guest_addr, "slot {slot} is left at {at:#x}");
+                assert!(
+                    counts && at == bar.guest_addr,
+                    "slot {slot} is left at {at:#x}"
+                );
             }
             assert!(bar.mapped != 0 || placed >> slot & 1 == 0);
         }
@@ -416,7 +439,11 @@ impl Bench {
             assert!(self.device.reads_as_ones());
             return;
         }
-        assert_eq!(self.device.settled(), new.device.settled(), "a reset makes it as new");
+        assert_eq!(
+            self.device.settled(),
+            new.device.settled(),
+            "a reset makes it as new"
+        );
         assert_eq!(self.entries, new.entries);
     }
 

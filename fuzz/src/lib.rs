@@ -248,7 +248,8 @@ pub mod api {
     pub fn complete(device: &mut Device, entries: &mut [Entry], result: Result) -> Action {
         let (to, table) = (&raw mut *device, lent(entries));
         // SAFETY: as before.
-        let action = called(|into| unsafe { ffi::xpt_device_complete(to, table, rc(result), into) });
+        let action =
+            called(|into| unsafe { ffi::xpt_device_complete(to, table, rc(result), into) });
         told(device, &action)
     }
 
@@ -305,7 +306,11 @@ pub fn script_of_moves(bytes: &[u8]) {
         calls: CALLS,
         happens: HAPPENS,
         kind: kinds[first % 4],
-        owner: if first < 4 { Owner::Hardware } else { Owner::Hidden },
+        owner: if first < 4 {
+            Owner::Hardware
+        } else {
+            Owner::Hidden
+        },
     };
     let mut seen = Seen::default();
     let mut state = State::new().canonical();
