@@ -78,7 +78,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "return",
         title: "back to dom0's driver, which works, and to a guest again",
         machine: ONE,
-        quick: true,
+        quick: false,
         devices: &[Device::E1000E, Device::NVME],
         run: back,
     },
