@@ -52,21 +52,7 @@ int main(int argc, char *argv[])
     emul_start(1);
     dev = add_device(&models[nr_models - 3]);
     pdev = &dev->pdev;
-    pdev->domain = hardware_domain;
-    list_add_tail(&pdev->domain_list, &hardware_domain->pdev_list);
-    pcidevs_lock();
-#if XEN_MINOR >= 20
-    write_lock(&hardware_domain->pci_lock);
-#endif
-#if XEN_MINOR >= 20 || defined(CONFIG_XPT)
-    ASSERT(!vpci_assign_device(pdev));
-#else
-    ASSERT(!vpci_add_handlers(pdev));
-#endif
-#if XEN_MINOR >= 20
-    write_unlock(&hardware_domain->pci_lock);
-#endif
-    pcidevs_unlock();
+    ASSERT(!attach_device(dev, false));
 
     ASSERT(!vpci_add_register(pdev->vpci, read_value, write_value, LAST_REG, 4,
                               &value));

@@ -7,6 +7,10 @@
 
 #include "twin.h"
 
+#ifdef CONFIG_XPT
+#include <xen/xpt-glue.h>
+#endif
+
 const struct model models[] = {
     {
         .name = "nic",
@@ -483,6 +487,39 @@ int pci_conf_write_intercept(unsigned int seg, unsigned int bdf,
 void pci_intx(const struct pci_dev *pdev, bool enable)
 {
     BUG();
+}
+
+/* A hidden device is set up as one of the hardware domain's. */
+int attach_device(struct device *dev, bool hidden)
+{
+    struct pci_dev *pdev = &dev->pdev;
+    struct domain *d = hardware_domain;
+    int rc;
+
+    pdev->domain = d;
+    pcidevs_lock();
+    list_add_tail(&pdev->domain_list, &(hidden ? dom_xen : d)->pdev_list);
+#if XEN_MINOR >= 20
+    write_lock(&d->pci_lock);
+#endif
+#if XEN_MINOR >= 20 || defined(CONFIG_XPT)
+    rc = vpci_assign_device(pdev);
+#else
+    rc = vpci_add_handlers(pdev);
+#endif
+#if XEN_MINOR >= 20
+    write_unlock(&d->pci_lock);
+#endif
+    if ( hidden )
+    {
+        pdev->domain = dom_xen;
+#ifdef CONFIG_XPT
+        xpt_vpci_hide(pdev);
+#endif
+    }
+    pcidevs_unlock();
+
+    return rc;
 }
 
 /*

@@ -773,38 +773,11 @@ static void place(struct device *dev)
     device_write(dev, PCI_COMMAND, 2, random_command());
 }
 
-/* A hidden device is set up as one of the hardware domain's. */
 static void assign(struct device *dev, bool hidden)
 {
-    struct pci_dev *pdev = &dev->pdev;
-    struct domain *d = hardware_domain;
-    int rc;
-
-    trace("step %u assign %02x %s%s", ++step, pdev->sbdf.dev, dev->model->name,
-          hidden ? " hidden" : "");
-    pdev->domain = d;
-    pcidevs_lock();
-    list_add_tail(&pdev->domain_list, &(hidden ? dom_xen : d)->pdev_list);
-#if XEN_MINOR >= 20
-    write_lock(&d->pci_lock);
-#endif
-#if XEN_MINOR >= 20 || defined(CONFIG_XPT)
-    rc = vpci_assign_device(pdev);
-#else
-    rc = vpci_add_handlers(pdev);
-#endif
-#if XEN_MINOR >= 20
-    write_unlock(&d->pci_lock);
-#endif
-    if ( hidden )
-    {
-        pdev->domain = dom_xen;
-#ifdef CONFIG_XPT
-        xpt_vpci_hide(pdev);
-#endif
-    }
-    pcidevs_unlock();
-    trace("result %d", rc);
+    trace("step %u assign %02x %s%s", ++step, dev->pdev.sbdf.dev,
+          dev->model->name, hidden ? " hidden" : "");
+    trace("result %d", attach_device(dev, hidden));
 }
 
 #ifdef CONFIG_XPT

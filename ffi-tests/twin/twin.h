@@ -75,6 +75,8 @@ extern unsigned int nr_devices;
 /* Adds a device at 00:<nr>.0, as after power on; free_devices() drops all. */
 struct device *add_device(const struct model *model);
 void free_devices(void);
+/* Gives a device to the hardware domain, as Xen does: what vPCI says of it. */
+int attach_device(struct device *dev, bool hidden);
 /* A function level reset: all but the firmware's read-only part is lost. */
 void reset_device(struct device *dev);
 

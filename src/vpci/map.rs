@@ -58,16 +58,15 @@ impl Device {
 
     /// The BARs that are in the p2m already: mapped, and not just queued to be.
     pub fn in_place(&self) -> BarSet {
-        match self.operation() {
-            Operation::Map | Operation::MapRom => self.mapped().without(self.operation_bars()),
-            Operation::None | Operation::Unmap | Operation::Renew => self.mapped(),
-        }
+        self.mapped().without(self.coming())
     }
 
-    /// Whether a BAR counts as mapped and is still to be.
-    pub(super) fn is_coming(&self, slot: usize) -> bool {
-        matches!(self.operation(), Operation::Map | Operation::MapRom)
-            && self.operation_bars().contains(slot)
+    /// The BARs that count as mapped and are still to be.
+    pub(super) fn coming(&self) -> BarSet {
+        match self.operation() {
+            Operation::Map | Operation::MapRom => self.operation_bars(),
+            Operation::None | Operation::Unmap | Operation::Renew => BarSet::NONE,
+        }
     }
 
     /// A vCPU comes for the operation that it was given with `epoch`.

@@ -511,7 +511,7 @@ impl Device {
         let slot = usize::try_from(location.bir()).ok()?;
         let bar = self.bars.get(slot)?;
         // What is still to be mapped may come to nothing, if it lies on RAM.
-        if bar.mapped == 0 || self.is_coming(slot) {
+        if bar.mapped == 0 || self.coming().contains(slot) {
             return None;
         }
         let offset = u64::from(location.offset());

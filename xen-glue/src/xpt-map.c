@@ -329,11 +329,13 @@ static int leave_holes(const struct pci_dev *pdev, struct domain *d)
         for ( ; gfn <= last; gfn++ )
         {
             p2m_type_t t;
-            int rc = 0;
+            int rc;
 
             get_gfn_query_unlocked(d, gfn, &t);
-            if ( t != p2m_mmio_direct )
-                rc = remove_gfns(pdev->vpci, gfn, gfn);
+            if ( t == p2m_mmio_direct )
+                continue;
+
+            rc = remove_gfns(pdev->vpci, gfn, gfn);
             if ( rc )
                 return rc;
         }
